@@ -1,0 +1,102 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// file is what was read, and where what is checked later stands.
+type file struct {
+	at              value // the root
+	given           map[string]value
+	shutdownTimeout time.Duration
+	programs        []*program
+	registry        registry
+	control         Control
+}
+
+func newFile(lookup func(string) (string, bool)) *file {
+	return &file{
+		shutdownTimeout: DefaultShutdownTimeout,
+		registry:        registry{Registry: DefaultRegistry(lookup)},
+		control:         Control{Mode: 0o600},
+	}
+}
+
+// config returns the result once everything was read and found good.
+func (f *file) config() *Config {
+	c := &Config{ShutdownTimeout: f.shutdownTimeout, Registry: f.registry.Registry, Control: f.control}
+	for _, p := range f.programs {
+		c.Programs = append(c.Programs, p.Program)
+	}
+	return c
+}
+
+// read reads the top level of the file.
+func (f *file) read(root value) {
+	f.at = root
+	f.given = root.dispatch(withoutExtensions(root.entries()), table{
+		// At least a second: its last half belongs to the final kill.
+		"shutdown_timeout": set(&f.shutdownTimeout, duration(time.Second)),
+		"programs":         f.readPrograms,
+		"registry":         f.registry.read,
+		"control":          f.readControl,
+		"include":          notYet,
+	})
+}
+
+// withoutExtensions drops the keys that are left to the user.
+func withoutExtensions(all []entry) []entry {
+	var ours []entry
+	for _, e := range all {
+		if !strings.HasPrefix(e.name, "x-") {
+			ours = append(ours, e)
+		}
+	}
+	return ours
+}
+
+var programName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+
+func (f *file) readPrograms(v value) {
+	if isNull(v.node) {
+		v.problem("is empty: a configuration needs at least one program")
+		return
+	}
+	before := len(v.d.problems)
+	entries := v.entries()
+	if len(entries) == 0 && len(v.d.problems) == before {
+		v.problem("is empty: a configuration needs at least one program")
+	}
+	for _, e := range entries {
+		checkName(e)
+		f.programs = append(f.programs, readProgram(e))
+	}
+}
+
+func checkName(e entry) {
+	switch {
+	case e.name == "all":
+		e.keyProblem("a program cannot be called all: commands use the word for every program")
+	case !programName.MatchString(e.name):
+		e.keyProblem("%s is not a program name: use letters, digits, _ . and -, with a letter or digit first", quote(e.name))
+	}
+}
+
+// maxSocketPath is the longest path of a unix socket in bytes: sun_path of
+// unix(7) has 108, the last is a NUL.
+const maxSocketPath = 107
+
+func (f *file) readControl(v value) {
+	given := v.keys(table{
+		"socket":        set(&f.control.Socket, value.absolute),
+		"mode":          set(&f.control.Mode, text(parseMode)),
+		"group":         notYetUnlessEmpty,
+		"supervisorctl": notYetUnlessEmpty,
+		"metrics":       notYetUnlessEmpty,
+	})
+	if len(f.control.Socket) > maxSocketPath {
+		given["socket"].problem("is too long for a socket: at most %d bytes", maxSocketPath)
+	}
+}

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// maxFile is the largest file that is read, in bytes. A configuration is
+// written by people; anything larger is another file named by mistake.
+const maxFile = 1 << 20
+
+// Load reads and checks a file. lookup gives the variables of ${VAR}: it is
+// os.LookupEnv or like it. The error is Problems, all of them, or one about
+// reading the file.
+func Load(path string, lookup func(string) (string, bool)) (*Config, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	return Parse(path, data, lookup)
+}
+
+func read(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	// One byte more than allowed, so that Parse sees that it is too much.
+	return io.ReadAll(io.LimitReader(file, maxFile+1))
+}
+
+// Parse checks the bytes of a file. Its path is shown in problems, and
+// relative paths in the file are relative to the path's directory. The error
+// is Problems, or says that the current directory cannot be told.
+func Parse(path string, data []byte, lookup func(string) (string, bool)) (*Config, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell the directory of %s: %w", path, err)
+	}
+	d := &decoder{file: path, dir: filepath.Dir(absolute), lookup: lookup, budget: maxExpansion}
+	f := d.root(data)
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	return f.config(), nil
+}
+
+// root reads the whole file: first each key by itself, then what keys say
+// about each other.
+func (d *decoder) root(data []byte) *file {
+	f := newFile(d.lookup)
+	node := d.document(data)
+	if node == nil {
+		return f
+	}
+	f.read(value{d: d, node: node})
+	f.check()
+	if d.exhausted != nil {
+		// What follows from values that were not read is noise.
+		d.problems = Problems{*d.exhausted}
+	}
+	return f
+}

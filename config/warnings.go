@@ -1,0 +1,198 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// finalKill is the part of shutdown_timeout that the last SIGKILL and the
+// reaping need.
+const finalKill = 500 * time.Millisecond
+
+// Warnings returns what is suspicious about a configuration and no error, one
+// line each: it depends on the machine, or somebody may want it. It looks at
+// the file system and at $PATH.
+func Warnings(c *Config) []string {
+	var all []string
+	for i := range c.Programs {
+		all = append(all, programWarnings(c, &c.Programs[i])...)
+	}
+	all = append(all, missingFiles(c.Registry.Etcd)...)
+	if w := shutdownWarning(c); w != "" {
+		all = append(all, w)
+	}
+	return all
+}
+
+func programWarnings(c *Config, p *Program) []string {
+	var all []string
+	warn := func(key, format string, args ...any) {
+		all = append(all, oneLine("programs."+p.Name+"."+key+": "+fmt.Sprintf(format, args...)))
+	}
+	if dir := p.Launch.WorkingDir; dir != "" && !isDir(dir) {
+		warn("working_dir", "there is no directory %s", dir)
+	}
+	if err := findExecutable(p.Launch, os.Getenv("PATH")); err != nil {
+		warn("command", "%s", err)
+	}
+	if w := shellWord(p.Launch.Command); w != "" {
+		warn("command", "%s is passed on as it is, for no shell is run; if you want one, write [sh, -c, …]", quote(w))
+	}
+	for _, d := range p.Policy.DependsOn {
+		i := slices.IndexFunc(c.Programs, func(on Program) bool { return on.Name == d.Program })
+		if i >= 0 && !c.Programs[i].Policy.Autostart && p.Policy.Autostart {
+			warn("depends_on", "%s has autostart: false, so %s may wait for it", d.Program, p.Name)
+		}
+	}
+	return all
+}
+
+// findExecutable looks for the program's file as execvp(3) does, from its own
+// working directory and in its own PATH; ownPath is sidekick's.
+func findExecutable(l Launch, ownPath string) error {
+	if len(l.Command) == 0 {
+		return errors.New("is empty")
+	}
+	name := l.Command[0]
+	if strings.Contains(name, "/") {
+		return executable(inDir(l.WorkingDir, name))
+	}
+	path := ownPath
+	for _, variable := range l.Environment {
+		if p, ok := strings.CutPrefix(variable, "PATH="); ok {
+			path = p
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if executable(inDir(l.WorkingDir, filepath.Join(dir, name))) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("cannot find %s in PATH (%s)", quote(name), path)
+}
+
+func inDir(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func executable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("cannot find %s", path)
+	case err != nil:
+		return fmt.Errorf("cannot examine the executable: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("%s is a directory", path)
+	case info.Mode()&0o111 == 0:
+		return fmt.Errorf("%s is not executable", path)
+	}
+	return nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+var (
+	shellOperators = []string{"|", "||", "&", "&&", ">", ">>", "<", "2>", "2>&1"}
+	bareVariable   = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// shellWord returns the first word that only a shell would understand, or "".
+// A command with -c most likely is a shell.
+func shellWord(command []string) string {
+	if slices.Contains(command, "-c") {
+		return ""
+	}
+	for _, w := range command {
+		if slices.Contains(shellOperators, w) || bareVariable.MatchString(w) {
+			return w
+		}
+	}
+	return ""
+}
+
+func missingFiles(e *Etcd) []string {
+	if e == nil {
+		return nil
+	}
+	type named struct{ key, path string }
+	files := []named{{"password_file", e.PasswordFile}}
+	if e.TLS != nil {
+		files = append(files, named{"tls.ca_file", e.TLS.CAFile},
+			named{"tls.cert_file", e.TLS.CertFile}, named{"tls.key_file", e.TLS.KeyFile})
+	}
+	var all []string
+	for _, f := range files {
+		if f.path == "" {
+			continue
+		}
+		if _, err := os.Stat(f.path); err != nil {
+			all = append(all, oneLine("registry.etcd."+f.key+": cannot find "+f.path))
+		}
+	}
+	return all
+}
+
+// shutdownWarning compares what an orderly stop may take with its deadline.
+func shutdownWarning(c *Config) string {
+	chain, grace := longestStop(c)
+	drain := time.Duration(0)
+	if slices.ContainsFunc(c.Programs, func(p Program) bool { return len(p.Policy.Register) > 0 }) {
+		drain = c.Registry.Drain
+	}
+	if drain+grace <= c.ShutdownTimeout-finalKill {
+		return ""
+	}
+	return fmt.Sprintf("shutdown_timeout: %s is too short for everyone's grace: drain %s, then %s in a row for %s, then %s for the final kill",
+		c.ShutdownTimeout, drain, grace, strings.Join(chain, ", "), finalKill)
+}
+
+// longestStop returns the chain of programs that stop one after the other,
+// dependants first, whose grace periods sum up to most, and that sum. What a
+// program waited for to complete has ended before and takes no time.
+func longestStop(c *Config) (chain []string, grace time.Duration) {
+	index := map[string]int{}
+	for i, p := range c.Programs {
+		index[p.Name] = i
+	}
+	type stop struct {
+		total time.Duration // of the chain from here on
+		next  int           // what stops after this one, or -1
+	}
+	stops := make([]stop, len(c.Programs))
+	first := -1
+	for _, i := range c.Order() {
+		s := stop{next: -1}
+		for _, d := range c.Programs[i].Policy.DependsOn {
+			on, known := index[d.Program]
+			if known && d.Condition != Completed && stops[on].total > s.total {
+				s = stop{total: stops[on].total, next: on}
+			}
+		}
+		s.total += c.Programs[i].Policy.StopGracePeriod
+		stops[i] = s
+		if first < 0 || s.total > stops[first].total {
+			first = i
+		}
+	}
+	if first >= 0 {
+		grace = stops[first].total
+	}
+	for i := first; i >= 0; i = stops[i].next {
+		chain = append(chain, c.Programs[i].Name)
+	}
+	return chain, grace
+}
