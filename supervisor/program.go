@@ -1,0 +1,238 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sidekick/config"
+	"sidekick/supervisor/child"
+)
+
+// program is the state of one program. The loop owns every field.
+type program struct {
+	name   string
+	config *config.Program // immutable; replaced as a whole
+	at     position
+	since  time.Time // of the phase
+	reason string    // why it is where it is; "" when that needs no word
+
+	launch    uint64 // number of the current or last launch, from 1
+	process   Process
+	startedAt time.Time
+	exit      *child.Exit // of the last run
+	launchErr error       // why the last launch failed
+
+	timer    *time.Timer // of the phase
+	timerSeq uint64      // the running timer's number; a message of another is stale
+
+	verdict    verdict // on the last exit
+	streak     streak
+	restarts   int  // by the restart policy, since the last start by an operator
+	byOperator bool // the last start or stop was a command
+	checks     []CheckStatus
+}
+
+// heldByOperator: STOPPED by command, which keeps the container up.
+func (p *program) heldByOperator() bool {
+	return p.at == (position{stopped, Down}) && p.byOperator
+}
+
+func (p *program) failedForGood() bool {
+	return p.at.phase == fatal || p.at.phase == exited && p.verdict == failed
+}
+
+// failureCode is the exit code that tells the truth about a failure: that of
+// the last run, 127 or 126 for a command that could not be executed, 1 for a
+// program that never had a run of its own.
+func (p *program) failureCode() int {
+	switch {
+	case errors.Is(p.launchErr, unix.ENOENT):
+		return 127
+	case p.launchErr != nil:
+		return 126
+	case p.exit != nil && p.exit.Status() != 0:
+		return p.exit.Status()
+	}
+	return 1
+}
+
+func (p *program) cancelTimer() {
+	p.timerSeq++
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+// healthy: every check passes.
+func (p *program) healthy() bool {
+	for _, c := range p.checks {
+		if c.Status != Healthy {
+			return false
+		}
+	}
+	return true
+}
+
+// elapsed is the end of a program's timer.
+type elapsed struct {
+	p   *program
+	seq uint64
+}
+
+func (m elapsed) handle(s *Supervisor) {
+	if m.seq != m.p.timerSeq {
+		return // of a phase that is over
+	}
+	if m.p.at.phase == stopping || m.p.at.phase == sweeping {
+		s.options.Log.Warn("program does not stop: killing it", "program", m.p.name,
+			"stop_grace_period", m.p.config.Policy.StopGracePeriod.String())
+	}
+	s.apply(m.p, input{event: evElapsed}, "")
+}
+
+// carryOut does one effect of step.
+func (s *Supervisor) carryOut(p *program, e effect) {
+	switch e {
+	case doLaunch:
+		s.launch(p)
+	case doDrain:
+		s.drain(p)
+	case doAsk:
+		s.signal(p, p.config.Policy.StopSignal, p.config.Policy.KillMode == config.KillGroup)
+	case doSweep:
+		s.signal(p, p.config.Policy.StopSignal, true)
+	case doKill:
+		s.signal(p, unix.SIGKILL, p.config.Policy.KillMode != config.KillProcess)
+	case doArm:
+		s.arm(p)
+	case doForgive:
+		p.streak, p.restarts = streak{}, 0
+	case doCount:
+		p.streak.restarts++
+		p.restarts++
+	}
+}
+
+// signal sends sig, and SIGCONT after it: a stopped process acts on no signal
+// but SIGKILL before it is continued.
+func (s *Supervisor) signal(p *program, sig syscall.Signal, group bool) {
+	if p.process == nil {
+		return
+	}
+	err := p.process.Signal(sig, group)
+	if err == nil && sig != unix.SIGKILL {
+		err = p.process.Signal(unix.SIGCONT, group)
+	}
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		s.options.Log.Error("cannot signal program", "program", p.name, "signal", unix.SignalName(sig), "error", err)
+	}
+}
+
+// arm starts the timer of the phase.
+func (s *Supervisor) arm(p *program) {
+	p.cancelTimer()
+	policy := &p.config.Policy
+	var d time.Duration
+	switch p.at.phase {
+	case starting:
+		d = policy.MinUptime
+	case backoff:
+		d = p.streak.delay(policy.Backoff, s.options.Random())
+	default:
+		d = policy.StopGracePeriod
+	}
+	m := elapsed{p, p.timerSeq}
+	p.timer = time.AfterFunc(d, func() { s.post(m) })
+}
+
+// drain takes the program's keys out of the registry and gives the consumers
+// time to see it. In a shutdown that has been done for all programs at once.
+func (s *Supervisor) drain(p *program) {
+	if s.down.stage != up || s.options.Gate == nil || len(p.config.Policy.Register) == 0 {
+		s.apply(p, input{event: evDrained}, "")
+		return
+	}
+	m, wait := drained{p, p.launch}, s.config.Registry.Drain
+	go func() { // ends after at most gateTimeout and wait
+		withdraw(s.options.Gate, wait, m.p.name)
+		s.post(m)
+	}()
+}
+
+// withdraw deletes keys and, if there was one, waits.
+func withdraw(gate Gate, wait time.Duration, programs ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), gateTimeout)
+	defer cancel()
+	if gate.Withdraw(ctx, programs...) {
+		time.Sleep(wait)
+	}
+}
+
+// drained is the end of a program's drain.
+type drained struct {
+	p      *program
+	launch uint64
+}
+
+func (m drained) handle(s *Supervisor) {
+	if m.launch == m.p.launch {
+		s.apply(m.p, input{event: evDrained}, m.p.reason)
+	}
+}
+
+func exitReason(e child.Exit) string {
+	if e.Signal == 0 {
+		return fmt.Sprintf("exit status %d", e.Code)
+	}
+	name := unix.SignalName(e.Signal)
+	if name == "" {
+		name = fmt.Sprintf("signal %d", int(e.Signal))
+	}
+	return "killed by " + name
+}
+
+// childEvent is what the kernel told of a launch.
+type childEvent struct {
+	p      *program
+	launch uint64
+	event  child.Event
+}
+
+func (m childEvent) handle(s *Supervisor) {
+	p := m.p
+	if m.launch != p.launch {
+		return
+	}
+	if m.event.Exited == nil {
+		s.apply(p, input{event: evGroupEmpty, verdict: p.verdict}, p.reason)
+		return
+	}
+	p.exit = m.event.Exited
+	p.checks = nil
+	policy := &p.config.Policy
+	p.streak.ended(time.Since(p.startedAt), policy.Backoff)
+	p.verdict = judge(policy, *p.exit, p.streak.restarts)
+	empty := m.event.GroupEmpty
+	if policy.KillMode == config.KillProcess && !empty {
+		p.process.Forget()
+		empty = true
+	}
+	s.setReason(p, endReason(p))
+	s.dirty = true
+	s.apply(p, input{event: evExited, groupEmpty: empty, verdict: p.verdict}, p.reason)
+}
+
+// endReason explains the end of a run.
+func endReason(p *program) string {
+	reason := exitReason(*p.exit)
+	if p.verdict == giveUp && (p.at.phase == starting || p.at.phase == running) {
+		reason += fmt.Sprintf(", gave up after %d restarts", p.streak.restarts)
+	}
+	return reason
+}
