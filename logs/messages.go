@@ -1,0 +1,78 @@
+package logs
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// queueLength is how many of sidekick's own messages wait for a slow reader.
+const queueLength = 1024
+
+// messages is the writer of sidekick's own log: a bounded queue, and one
+// goroutine that empties it.
+type messages struct {
+	to      *sink
+	queue   chan []byte
+	dropped atomic.Uint64 // since the last report
+	finish  func()        // asks the goroutine to empty the queue and end
+	quit    chan struct{}
+	done    chan struct{} // closed when the goroutine has ended
+}
+
+// newMessages starts the goroutine, which ends after finish, when the queue is
+// empty.
+func newMessages(to *sink) *messages {
+	m := &messages{to: to, queue: make(chan []byte, queueLength), quit: make(chan struct{}), done: make(chan struct{})}
+	m.finish = sync.OnceFunc(func() { close(m.quit) })
+	go m.drain()
+	return m
+}
+
+// Write puts one message into the queue, or drops it where that is full. It
+// copies p, which belongs to the caller again after it (io.Writer).
+func (m *messages) Write(p []byte) (int, error) {
+	select {
+	case m.queue <- bytes.Clone(p):
+	default:
+		m.dropped.Add(1)
+	}
+	return len(p), nil
+}
+
+func (m *messages) drain() {
+	defer close(m.done)
+	for {
+		select {
+		case message := <-m.queue:
+			m.deliver(message)
+		case <-m.quit:
+			m.deliverRest()
+			return
+		}
+	}
+}
+
+func (m *messages) deliverRest() {
+	for {
+		select {
+		case message := <-m.queue:
+			m.deliver(message)
+		default:
+			return
+		}
+	}
+}
+
+// deliver writes one message, and after the last one in the queue how many
+// were dropped behind it.
+func (m *messages) deliver(message []byte) {
+	m.to.write(message)
+	if len(m.queue) > 0 {
+		return
+	}
+	if n := m.dropped.Swap(0); n > 0 {
+		m.to.write(fmt.Appendf(nil, "sidekick: %d messages were dropped, stderr was not read\n", n))
+	}
+}

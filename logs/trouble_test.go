@@ -1,0 +1,297 @@
+package logs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fill writes to a pipe that nobody reads until it takes no more.
+func fill(t *testing.T, w *os.File) {
+	t.Helper()
+	onFD(w, func(fd int) {
+		unix.SetNonblock(fd, true)
+		for _, size := range []int{4096, 1} {
+			for err := error(nil); err == nil; {
+				_, err = unix.Write(fd, make([]byte, size))
+			}
+		}
+		unix.SetNonblock(fd, false)
+	})
+}
+
+// Nobody reads the container's stdout and stderr: messages are taken all the
+// same, and Close keeps to its time. When somebody reads again, what was queued
+// comes out, and how many were dropped.
+func TestMessagesWithAStuckReader(t *testing.T) {
+	r, w := rawPipe(t)
+	fill(t, w)
+	c := NewCollector(w, w)
+	stdout, stderr := open(t, c, "web")
+	io.WriteString(stdout, "a line that cannot be written\n")
+	const sent = 3 * queueLength
+	for n := range sent {
+		fmt.Fprintf(c.Messages(), "message %d\n", n)
+	}
+	stdout.Close()
+	stderr.Close()
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	c.Close(ctx)
+	if took := time.Since(start); took > end/2 {
+		t.Errorf("Close took %v, its context ended after 20ms", took)
+	}
+
+	text := make(chan string)
+	go func() { // ends when the write end is closed
+		all, _ := io.ReadAll(r)
+		text <- strings.TrimLeft(string(all), "\x00")
+	}()
+	<-c.messages.done
+	c.readers.Wait()
+	w.Close()
+	checkDropped(t, <-text, sent)
+}
+
+// checkDropped checks that text is messages in their order which, with those
+// reported as dropped, make up all, and the line of the program.
+func checkDropped(t *testing.T, text string, all int) {
+	t.Helper()
+	last, kept, dropped, program := -1, 0, 0, 0
+	for line := range strings.Lines(text) {
+		var n int
+		if line == "web | a line that cannot be written\n" {
+			program++
+		} else if _, err := fmt.Sscanf(line, "message %d\n", &n); err == nil && n > last {
+			last = n
+			kept++
+		} else if _, err := fmt.Sscanf(line, "sidekick: %d messages were dropped", &n); err == nil {
+			dropped += n
+		} else {
+			t.Fatalf("unexpected line %q after message %d", line, last)
+		}
+	}
+	if kept+dropped != all || kept < queueLength || dropped == 0 || program != 1 {
+		t.Errorf("%d messages, %d dropped, %d lines of the program; want %d messages in all, and one line",
+			kept, dropped, program, all)
+	}
+}
+
+func TestCloseWaitsForMessages(t *testing.T) {
+	_, w := rawPipe(t)
+	fill(t, w)
+	c := NewCollector(w, w)
+	fmt.Fprintln(c.Messages(), "a message")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if c.Close(ctx); ctx.Err() == nil {
+		t.Error("Close returned before its context ended, with a message unwritten")
+	}
+}
+
+// How many were dropped is told once, behind what was queued before.
+func TestDroppedIsToldOnce(t *testing.T) {
+	out := newCapture(t)
+	to, _ := newSinks(out.File, out.File, false)
+	m := &messages{to: to, queue: make(chan []byte, 2)}
+	for _, message := range []string{"one\n", "two\n", "dropped\n", "dropped\n"} {
+		io.WriteString(m, message)
+	}
+	m.deliver(<-m.queue)
+	m.deliver(<-m.queue)
+	m.deliver([]byte("three\n"))
+	want := "one\ntwo\nsidekick: 2 messages were dropped, stderr was not read\nthree\n"
+	if got := out.text(); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// The log handler uses its buffer again after the Write.
+func TestMessagesCopies(t *testing.T) {
+	m := &messages{queue: make(chan []byte, 1)}
+	buf := []byte("one")
+	m.Write(buf)
+	copy(buf, "two")
+	if got := string(<-m.queue); got != "one" {
+		t.Errorf("%q, want one", got)
+	}
+}
+
+// The reader of the container's stdout is gone: programs write on unharmed,
+// and their lines are counted.
+func TestCollectorWithAClosedReader(t *testing.T) {
+	r, w := rawPipe(t)
+	r.Close()
+	c := NewCollector(w, w)
+	stdout, stderr := open(t, c, "web")
+	const lines = 10_000
+	for n := range lines {
+		if _, err := fmt.Fprintf(stdout, "line %d\n", n); err != nil {
+			t.Fatalf("the program's own write failed: %v", err)
+		}
+	}
+	fmt.Fprintln(c.Messages(), "a message")
+	stdout.Close()
+	stderr.Close()
+	closeIn(t, c, end)
+	if got := c.Discarded(); got != lines+1 {
+		t.Errorf("%d lines discarded, want %d", got, lines+1)
+	}
+}
+
+// With descriptors 1 and 2 themselves, where Go raises SIGPIPE by default: the
+// test binary runs itself, with nobody who reads its stdout and stderr.
+func TestClosedReaderOfDescriptor1(t *testing.T) {
+	if os.Getenv("LOGS_TEST_CHILD") == "1" {
+		c := NewCollector(os.Stdout, os.Stderr)
+		stdout, stderr, err := c.Open("web")
+		if err != nil {
+			os.Exit(3)
+		}
+		io.WriteString(stdout, "line\n")
+		io.WriteString(stderr, "line\n")
+		stdout.Close()
+		stderr.Close()
+		io.WriteString(c.Messages(), "message\n")
+		c.Close(context.Background())
+		os.Exit(40 + int(c.Discarded()))
+	}
+	r, w := rawPipe(t)
+	r.Close()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestClosedReaderOfDescriptor1$")
+	cmd.Env = append(os.Environ(), "LOGS_TEST_CHILD=1")
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 43 {
+		t.Errorf("%v, want exit status 43: three lines discarded, and alive", err)
+	}
+}
+
+// A reader that is slow, on a file that somebody made O_NONBLOCK: nothing is lost.
+func TestCollectorWritesToANonblockingFile(t *testing.T) {
+	r, w := rawPipe(t)
+	onFD(w, func(fd int) { unix.SetNonblock(fd, true) })
+	c := NewCollector(w, w)
+	stdout, stderr := open(t, c, "web")
+	text := strings.Repeat(strings.Repeat("x", 99)+"\n", 10_000)
+	go func() { // ends when all of it is read below
+		io.WriteString(stdout, text)
+		stdout.Close()
+		stderr.Close()
+	}()
+	got := make([]byte, len(text)+10_000*len("web | "))
+	if _, err := io.ReadFull(r, got); err != nil {
+		t.Fatal(err)
+	}
+	closeIn(t, c, end)
+	if plain := strings.ReplaceAll(string(got), "web | ", ""); plain != text {
+		t.Error("lines came out changed")
+	}
+	if n := c.Discarded(); n != 0 {
+		t.Errorf("%d lines discarded", n)
+	}
+}
+
+// A disk that is full within a line and has room again later: the next line
+// begins on a line of its own. RLIMIT_FSIZE would need a process of its own;
+// /dev/full never has room again; so the writer is asked directly.
+func TestSinkAfterATornLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s, _ := newSinks(f, f, false)
+	io.WriteString(f, "web | half a li")
+	s.torn = true
+	s.write([]byte("web | next\n"))
+	got, _ := os.ReadFile(path)
+	if want := "web | half a li\nweb | next\n"; string(got) != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestSinkOnAFullDisk(t *testing.T) {
+	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s, _ := newSinks(f, f, false)
+	s.write([]byte("one\ntwo\n"))
+	if n := s.discarded.Load(); n != 2 || s.torn {
+		t.Errorf("%d lines discarded, torn %t; want 2, false", n, s.torn)
+	}
+}
+
+// The child has to find an ordinary, blocking stdout.
+func TestChildsStdoutIsBlocking(t *testing.T) {
+	out := newCapture(t)
+	c := NewCollector(out.File, out.File)
+	stdout, stderr := open(t, c, "web")
+	onFD(stdout, func(fd int) {
+		onFD(stderr, func(fd2 int) { spawn(t, fd, fd2, "grep flags: /proc/self/fdinfo/1 /proc/self/fdinfo/2") })
+	})
+	stdout.Close()
+	stderr.Close()
+	closeIn(t, c, end)
+	got := out.text()
+	if strings.Count(got, "flags:") != 2 {
+		t.Errorf("the child saw:\n%s", got)
+	}
+	for line := range strings.Lines(got) {
+		var file string
+		var flags int
+		if _, err := fmt.Sscanf(line, "web | %s %o", &file, &flags); err != nil || flags&unix.O_NONBLOCK != 0 {
+			t.Errorf("the child's stdout is non-blocking: %s", line)
+		}
+	}
+}
+
+// No other program gets a pipe by accident, which would keep it open.
+func TestPipesAreCloseOnExec(t *testing.T) {
+	read, write, err := pipe("web stdout")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	for _, f := range []*os.File{read, write} {
+		onFD(f, func(fd int) {
+			if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+				t.Errorf("descriptor flags %o, %v; want FD_CLOEXEC", flags, err)
+			}
+		})
+	}
+}
+
+// spawn runs a shell command with the descriptors given, as the supervisor
+// does: os/exec would call File.Fd, which repairs what is tested here.
+func spawn(t *testing.T, stdout, stderr int, command string) {
+	t.Helper()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	onFD(null, func(stdin int) {
+		process, err := forkExec(stdin, stdout, stderr, command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(process, &status, 0, nil); err != nil || status.ExitStatus() != 0 {
+			t.Errorf("the shell ended with %d, %v", status.ExitStatus(), err)
+		}
+	})
+}
