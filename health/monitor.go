@@ -35,12 +35,13 @@ type watch struct {
 // NewMonitor returns a monitor without targets. It logs only its own faults;
 // verdicts go to report and nowhere else.
 //
-// report is called for every change of a target's status and, while that is
-// unhealthy, for every change of its output; never for two verdicts at a time,
-// and never for a target that Set dropped once Set has returned, nor after
-// Close has returned. Set and Close wait for a report that is under way, so
-// report must be quick and must wait for nobody who may be calling them: it
-// puts the result into a mailbox that never blocks.
+// A target begins as Starting, which is not reported. report is called for
+// every change of its status and, while that is unhealthy, for every change of
+// its output; never for two verdicts at a time, never for a target that Set
+// dropped once Set has returned, and never after Close has returned. Set and
+// Close wait for a report that is under way, so report must be quick and must
+// wait for nobody who may be calling them: it puts the result into a mailbox
+// that never blocks.
 func NewMonitor(log *slog.Logger, report func(Result)) *Monitor {
 	return &Monitor{log: log, report: report, probe: Probe, watches: map[key]*watch{}}
 }

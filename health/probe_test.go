@@ -203,8 +203,8 @@ func TestProbeHTTPRequest(t *testing.T) {
 func TestProbeHTTPNoAnswer(t *testing.T) {
 	l := listen(t, "127.0.0.1:0")
 	c := get("http://" + bare(l) + "/")
-	c.Timeout = 50 * time.Millisecond
-	wantProbe(t, c, false, "GET http://"+l.Addr().String()+"/ : no answer within 50ms")
+	c.Timeout = 200 * time.Millisecond
+	wantProbe(t, c, false, "GET http://"+l.Addr().String()+"/ : no answer within 200ms")
 }
 
 func TestProbeHTTPSlowHeader(t *testing.T) {
@@ -215,8 +215,8 @@ func TestProbeHTTPSlowHeader(t *testing.T) {
 		io.Copy(io.Discard, conn) // until the probe gives up
 	})
 	c := get("http://" + bare(l) + "/")
-	c.Timeout = 50 * time.Millisecond
-	wantProbe(t, c, false, "GET http://"+l.Addr().String()+"/ : no answer within 50ms")
+	c.Timeout = 200 * time.Millisecond
+	wantProbe(t, c, false, "GET http://"+l.Addr().String()+"/ : no answer within 200ms")
 }
 
 func TestProbeHTTPEndlessBody(t *testing.T) {

@@ -60,7 +60,8 @@ func child(generations int) {
 func start(t *testing.T, generations int, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(append(os.Environ(), fmt.Sprint("PROCSTAT_TEST_CHILDREN=", generations)), env...)
+	// Under the race detector a process sleeps for a second before it ends.
+	cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", fmt.Sprint("PROCSTAT_TEST_CHILDREN=", generations)), env...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -92,10 +93,10 @@ func TestTreesSumsOverATree(t *testing.T) {
 	const mib = 1 << 20
 	a, b := stats[one], stats[three]
 	for what, ok := range map[string]bool{
-		"a tree of one holds 16 to 48 MiB":     16*mib < a.MemoryBytes && a.MemoryBytes < 48*mib,
-		"a tree of three holds three times 16": 3*16*mib < b.MemoryBytes && b.MemoryBytes < 3*48*mib,
-		"one has 13 descriptors or some more":  a.FDs >= 13 && a.FDs < 30,
-		"three have three times as many":       b.FDs >= 39 && b.FDs < 90,
+		"one holds 16 MiB and a Go program":    16*mib < a.MemoryBytes && a.MemoryBytes < 160*mib,
+		"three hold about three times as much": 2*b.MemoryBytes > 5*a.MemoryBytes && 2*b.MemoryBytes < 7*a.MemoryBytes,
+		"one has 13 descriptors and a few":     a.FDs >= 13 && a.FDs < 30,
+		"three have about three times as many": b.FDs >= 39 && b.FDs < 90,
 		"one has threads":                      a.Threads >= 1,
 		"three have at least three":            b.Threads >= 3,
 	} {
