@@ -177,15 +177,19 @@ func TestScalarForms(t *testing.T) {
 		`restart: on-failure:${PORT}`: policy(func(p *Policy) { p.Restart.Max = 9000 }),
 		`essential: "False"`:          policy(func(p *Policy) { p.Essential = false }),
 		`essential: ${FLAG:-off}`:     policy(func(p *Policy) { p.Essential = false }),
-		`stop_signal: 15`:             policy(func(*Policy) {}),
-		`stop_signal: "term"`:         policy(func(*Policy) {}),
-		`stop_signal: STOP`:           policy(func(p *Policy) { p.StopSignal = syscall.SIGSTOP }),
-		`stop_grace_period: 0`:        policy(func(p *Policy) { p.StopGracePeriod = 0 }),
-		`success_exit_codes: []`:      policy(func(p *Policy) { p.SuccessExitCodes = []int{} }),
-		`depends_on: []`:              policy(func(*Policy) {}),
-		`healthcheck: {tcp: 80}`:      policy(func(p *Policy) { p.Checks = []Check{TCPCheck(80)} }),
-		`healthcheck: {tcp: ":80"}`:   policy(func(p *Policy) { p.Checks = []Check{TCPCheck(80)} }),
-		`healthcheck: {http: "80"}`:   policy(func(p *Policy) { p.Checks = []Check{HTTPCheck(80, "/")} }),
+		`<<: [{restart: always}, {restart: no, essential: no}]`: policy(func(p *Policy) {
+			p.Restart = Restart{Mode: RestartAlways} // the first source wins
+			p.Essential = false
+		}),
+		`stop_signal: 15`:           policy(func(*Policy) {}),
+		`stop_signal: "term"`:       policy(func(*Policy) {}),
+		`stop_signal: STOP`:         policy(func(p *Policy) { p.StopSignal = syscall.SIGSTOP }),
+		`stop_grace_period: 0`:      policy(func(p *Policy) { p.StopGracePeriod = 0 }),
+		`success_exit_codes: []`:    policy(func(p *Policy) { p.SuccessExitCodes = []int{} }),
+		`depends_on: []`:            policy(func(*Policy) {}),
+		`healthcheck: {tcp: 80}`:    policy(func(p *Policy) { p.Checks = []Check{TCPCheck(80)} }),
+		`healthcheck: {tcp: ":80"}`: policy(func(p *Policy) { p.Checks = []Check{TCPCheck(80)} }),
+		`healthcheck: {http: "80"}`: policy(func(p *Policy) { p.Checks = []Check{HTTPCheck(80, "/")} }),
 		`healthcheck: {http: {port: 80, status: 204}}`: policy(func(p *Policy) {
 			p.Checks = []Check{HTTPCheck(80, "/")}
 			p.Checks[0].Status = []int{204}
@@ -266,6 +270,16 @@ registry: {etcd: {endpoints: "http://e:1, http://f:2"}, advertise: {ip: 10.0.0.1
 		t.Error(d)
 	}
 	if d := cmp.Diff([]string{"http://e:1", "http://f:2"}, c.Registry.Etcd.Endpoints); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestAdvertisedPortOfOne(t *testing.T) {
+	c := parse(t, `
+programs: {a: {command: a, register: {port: 1}}}
+registry: {etcd: {endpoints: "http://e:1"}, advertise: {port: 80}}
+`)
+	if d := diff(Advertise{Port: 80}, c.Programs[0].Policy.Register[0].Advertise); d != "" {
 		t.Error(d)
 	}
 }

@@ -70,7 +70,7 @@ func (d *decoder) rootMapping(document *yaml.Node) *yaml.Node {
 }
 
 var (
-	yamlError     = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(?s:(.*))$`)
+	yamlError = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(?s:(.*))$`)
 	// The library's scanner counts lines from 1, its parser from 0. These are
 	// the messages of the parser.
 	parserError = regexp.MustCompile(`^did not find expected (key$|'|node content|<)|^found (undefined tag|duplicate|incompatible)`)

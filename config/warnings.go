@@ -1,11 +1,8 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,7 +19,7 @@ const finalKill = 500 * time.Millisecond
 func Warnings(c *Config) []string {
 	var all []string
 	for i := range c.Programs {
-		all = append(all, programWarnings(c, &c.Programs[i])...)
+		all = append(all, programWarnings(&c.Programs[i])...)
 	}
 	all = append(all, missingFiles(c.Registry.Etcd)...)
 	if w := shutdownWarning(c); w != "" {
@@ -31,7 +28,7 @@ func Warnings(c *Config) []string {
 	return all
 }
 
-func programWarnings(c *Config, p *Program) []string {
+func programWarnings(p *Program) []string {
 	var all []string
 	warn := func(key, format string, args ...any) {
 		all = append(all, oneLine("programs."+p.Name+"."+key+": "+fmt.Sprintf(format, args...)))
@@ -39,65 +36,13 @@ func programWarnings(c *Config, p *Program) []string {
 	if dir := p.Launch.WorkingDir; dir != "" && !isDir(dir) {
 		warn("working_dir", "there is no directory %s", dir)
 	}
-	if err := findExecutable(p.Launch, os.Getenv("PATH")); err != nil {
-		warn("command", "%s", err)
+	if err := p.Launch.executableProblem(p.Launch.Env(os.Environ())); err != nil {
+		warn("command", "cannot execute %s", err)
 	}
 	if w := shellWord(p.Launch.Command); w != "" {
 		warn("command", "%s is passed on as it is, for no shell is run; if you want one, write [sh, -c, …]", quote(w))
 	}
-	for _, d := range p.Policy.DependsOn {
-		i := slices.IndexFunc(c.Programs, func(on Program) bool { return on.Name == d.Program })
-		if i >= 0 && !c.Programs[i].Policy.Autostart && p.Policy.Autostart {
-			warn("depends_on", "%s has autostart: false, so %s may wait for it", d.Program, p.Name)
-		}
-	}
 	return all
-}
-
-// findExecutable looks for the program's file as execvp(3) does, from its own
-// working directory and in its own PATH; ownPath is sidekick's.
-func findExecutable(l Launch, ownPath string) error {
-	if len(l.Command) == 0 {
-		return errors.New("is empty")
-	}
-	name := l.Command[0]
-	if strings.Contains(name, "/") {
-		return executable(inDir(l.WorkingDir, name))
-	}
-	path := ownPath
-	for _, variable := range l.Environment {
-		if p, ok := strings.CutPrefix(variable, "PATH="); ok {
-			path = p
-		}
-	}
-	for _, dir := range filepath.SplitList(path) {
-		if executable(inDir(l.WorkingDir, filepath.Join(dir, name))) == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("cannot find %s in PATH (%s)", quote(name), path)
-}
-
-func inDir(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
-}
-
-func executable(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("cannot find %s", path)
-	case err != nil:
-		return fmt.Errorf("cannot examine the executable: %w", err)
-	case info.IsDir():
-		return fmt.Errorf("%s is a directory", path)
-	case info.Mode()&0o111 == 0:
-		return fmt.Errorf("%s is not executable", path)
-	}
-	return nil
 }
 
 func isDir(path string) bool {

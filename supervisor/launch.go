@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
-	"strings"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,8 +48,8 @@ func (s *Supervisor) launch(p *program) {
 // execute starts the program's command.
 func (s *Supervisor) execute(program *config.Program) (Process, error) {
 	l := &program.Launch
-	env := environment(s.options.Environ, l.Environment)
-	path, err := lookPath(l.Command[0], env, l.WorkingDir)
+	env := l.Env(s.options.Environ)
+	path, err := l.Executable(env)
 	if err != nil {
 		return nil, err
 	}
@@ -79,27 +78,19 @@ func explainStart(path, dir string, err error) error {
 			return fmt.Errorf("working_dir %s: %w", dir, unix.ENOTDIR)
 		}
 	}
-	_, statErr := os.Stat(absolute(path, dir))
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	_, statErr := os.Stat(path)
 	switch {
 	case errors.Is(err, unix.ENOENT) && statErr == nil:
 		return fmt.Errorf("%s: its interpreter or loader is missing: %w", path, err)
 	case errors.Is(err, unix.ENOEXEC):
 		return fmt.Errorf("%s: %w: neither a binary of this machine nor a script that begins with #!", path, err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: %w: is it executable?", path, err)
+		return fmt.Errorf("%s: %w (is it executable?)", path, err)
 	}
 	return fmt.Errorf("%s: %w", path, err)
-}
-
-// environment lays the program's own variables over the inherited ones.
-func environment(inherited, own []string) []string {
-	env := slices.Clone(inherited)
-	for _, entry := range own {
-		name, _, _ := strings.Cut(entry, "=")
-		env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
-		env = append(env, entry)
-	}
-	return env
 }
 
 func (m launched) handle(s *Supervisor) {

@@ -254,7 +254,6 @@ type fakeProcess struct {
 	leader  bool // lives
 	rest    bool // something of its group outlives it
 	stray   bool // something that left the group lives
-	asked   bool
 	pending []child.Event
 	notify  func(child.Event)
 }

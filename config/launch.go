@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Env lays the program's own variables over the inherited ones. Each name
+// stands once in the result.
+func (l *Launch) Env(inherited []string) []string {
+	env := slices.Clone(inherited)
+	for _, entry := range l.Environment {
+		name, _, _ := strings.Cut(entry, "=")
+		env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+		env = append(env, entry)
+	}
+	return env
+}
+
+// Executable finds the command's file as execvp(3) does: a name without a
+// slash in the PATH of env, anything else as it is; relative paths are relative
+// to WorkingDir. The error wraps syscall.ENOENT, or syscall.EACCES when what PATH
+// has is not executable.
+func (l *Launch) Executable(env []string) (string, error) {
+	name := l.Command[0]
+	if strings.Contains(name, "/") {
+		return name, nil // exec itself tells what is wrong with it
+	}
+	path, found := "", error(syscall.ENOENT)
+	for _, entry := range env {
+		if value, ok := strings.CutPrefix(entry, "PATH="); ok {
+			path = value
+		}
+	}
+	for _, folder := range filepath.SplitList(path) {
+		candidate := filepath.Join(folder, name)
+		switch err := l.checkExecutable(candidate); err {
+		case nil:
+			return candidate, nil
+		case syscall.EACCES:
+			found = err
+		}
+	}
+	return "", fmt.Errorf("%s: %w in PATH %q", name, found, path)
+}
+
+// executableProblem says what exec would find wrong with the command's file.
+func (l *Launch) executableProblem(env []string) error {
+	path, err := l.Executable(env)
+	if err != nil {
+		return err
+	}
+	if err := l.checkExecutable(path); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// checkExecutable returns a bare syscall.Errno.
+func (l *Launch) checkExecutable(path string) error {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(l.WorkingDir, path)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case os.IsPermission(err):
+		return syscall.EACCES
+	case err != nil:
+		return syscall.ENOENT
+	case info.IsDir() || info.Mode()&0o111 == 0:
+		return syscall.EACCES
+	}
+	return nil
+}
