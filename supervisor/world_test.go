@@ -37,6 +37,7 @@ type world struct {
 	timeline []string
 	states   map[string]State
 	living   map[*fakeProcess]bool
+	all      []*fakeProcess
 	nextPid  int
 }
 
@@ -114,6 +115,11 @@ func (w *world) run(wantCode int, actions ...func()) {
 	w.note("exit %d", code)
 	acting.Wait()
 	synctest.Wait()
+	for _, p := range w.all {
+		if p.unwoken {
+			w.t.Errorf("%s got a signal and no SIGCONT: a stopped process would sleep on", p.name)
+		}
+	}
 	if code != wantCode {
 		w.t.Errorf("exit code %d, want %d", code, wantCode)
 	}
@@ -187,6 +193,7 @@ func (w *world) Start(spec child.Spec) (Process, error) {
 	w.launches[name]++
 	w.nextPid++
 	p := &fakeProcess{w: w, name: name, pid: w.nextPid, life: l}
+	w.all = append(w.all, p)
 	for other := range w.living {
 		if other.name == name && other.groupLives() {
 			w.t.Errorf("%s is started while a life of it is not over", name)
@@ -254,6 +261,7 @@ type fakeProcess struct {
 	leader  bool // lives
 	rest    bool // something of its group outlives it
 	stray   bool // something that left the group lives
+	unwoken bool // it got a signal without SIGCONT after it: a stopped one would sleep on
 	pending []child.Event
 	notify  func(child.Event)
 }
@@ -322,9 +330,10 @@ func (p *fakeProcess) empty() {
 
 func (p *fakeProcess) Signal(sig syscall.Signal, group bool) error {
 	p.w.mu.Lock()
-	leader, rest := p.leader, p.rest
+	gone := !p.leader && !(group && p.rest)
+	p.unwoken = sig != unix.SIGCONT && sig != unix.SIGKILL && !gone
 	p.w.mu.Unlock()
-	if !leader && !(group && rest) {
+	if gone {
 		return unix.ESRCH
 	}
 	if sig == unix.SIGCONT {
