@@ -1,0 +1,43 @@
+# Needs Go 1.26 and make, on Linux; no C compiler.
+
+GO          ?= go
+VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
+# CGO_ENABLED=1 TESTFLAGS=-race turns the race detector on, which needs a C compiler.
+CGO_ENABLED ?= 0
+TESTFLAGS   ?=
+PACKAGES    ?= ./...
+# Where binaries go.
+BIN         ?= bin
+DEMO_SECONDS ?=
+
+# grpcnotrace keeps html/template out of the small binary.
+BUILD := $(GO) build -buildvcs=false -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+export CGO_ENABLED DEMO_SECONDS
+
+.PHONY: help build demo test mutate clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the two static binaries: bin/sidekick and bin/sidekick-hub
+	CGO_ENABLED=0 $(BUILD) -o $(BIN)/sidekick ./cmd/sidekick
+	CGO_ENABLED=0 $(BUILD) -o $(BIN)/sidekick-hub ./cmd/sidekick-hub
+
+test: ## all tests that this machine can run; what is missing is skipped with its reason
+	$(GO) test -tags grpcnotrace $(TESTFLAGS) $(PACKAGES)
+
+demo: ## an app is killed and comes back, and so does its key in etcd; until Ctrl-C, or for DEMO_SECONDS=N
+	@echo "building…"
+	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/sidekick ./cmd/sidekick
+	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/sidekick-hub ./cmd/sidekick-hub
+	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/quickstart-app ./examples/quickstart/app
+	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/quickstart-demo ./examples/quickstart/demo
+	@$(BIN)/quickstart-demo
+
+mutate: ## breaks one line at a time; each break has to turn the tests red
+	$(GO) run .ci/mutate.go
+
+clean: ## removes what was built
+	rm -rf $(BIN)
