@@ -1,0 +1,234 @@
+package registrar
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// errSuperseded ends a pass because a key must go at once.
+var errSuperseded = errors.New("the facts changed")
+
+// Update tells what is up now; the latest call wins. A service that is missing
+// loses its key. It never blocks.
+func (r *Registrar) Update(facts []Fact) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := slices.Clone(facts)
+	known := make(map[Service]*service, len(next))
+	for i, f := range next {
+		s := r.services[f.Service]
+		if s == nil {
+			s = &service{}
+		}
+		known[f.Service] = s
+		next[i].Reason = r.setUp(f.Service, s, f.Up, f.Reason)
+	}
+	if slices.Equal(next, r.facts) {
+		return
+	}
+	r.facts, r.services = next, known
+	r.changed()
+}
+
+// setUp carries one fact over and returns its reason. A service that comes up
+// has its address looked up anew, and its leftover key no longer matters.
+func (r *Registrar) setUp(name Service, s *service, up bool, reason string) string {
+	if up && !s.up {
+		s.sweepUntil = time.Time{}
+		s.need = r.requestLookup(name)
+	}
+	s.up = up
+	switch {
+	case up:
+		reason = ""
+	case reason == "":
+		reason = "the program is not running, or its check does not pass"
+	}
+	return reason
+}
+
+// changed wakes the loop, and ends the pass under way if a key must go that
+// this pass does not delete. The caller holds mu.
+func (r *Registrar) changed() {
+	want := desired(r.facts, r.address)
+	for path, h := range r.keys {
+		if _, ok := want[path]; !ok && h.state != absent && !r.dropping[path] && r.cancel != nil {
+			r.cancel(errSuperseded)
+		}
+	}
+	r.tellWaiters()
+	poke(r.wake)
+}
+
+// tellWaiters lets Withdraw and Prepare look again. The caller holds mu.
+func (r *Registrar) tellWaiters() {
+	close(r.news)
+	r.news = make(chan struct{})
+}
+
+// poke puts a token into a channel of capacity 1, unless there is one.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns when done says so or ctx ends. done is called with mu held.
+func (r *Registrar) wait(ctx context.Context, done func() bool) {
+	for {
+		ok, news := r.look(done)
+		if ok {
+			return
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look asks done, and returns what is closed when it may answer otherwise.
+func (r *Registrar) look(done func() bool) (ok bool, news <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return done(), r.news
+}
+
+// Withdraw takes the programs for down until the next Update that says up,
+// and waits until etcd confirmed that none of their keys is left, or ctx ends.
+// deleted says that etcd confirmed, meanwhile, the end of a key that existed as
+// far as is known, so that clients need time to notice.
+func (r *Registrar) Withdraw(ctx context.Context, programs ...string) (deleted bool) {
+	before := r.withdraw(programs)
+	r.wait(ctx, func() bool { return !r.holds(programs) })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.deletions(programs) > before
+}
+
+// withdraw marks the programs down and returns how many deletes they had so far.
+func (r *Registrar) withdraw(programs []string) (deletions int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, f := range r.facts {
+		if s := r.services[f.Service]; f.Up && slices.Contains(programs, f.Program) {
+			s.up = false
+			r.facts[i].Up = false
+			r.facts[i].Reason = "the program is being stopped or drained"
+		}
+	}
+	r.changed()
+	return r.deletions(programs)
+}
+
+// deletions counts the confirmed deletes of the programs. The caller holds mu.
+func (r *Registrar) deletions(programs []string) int {
+	n := 0
+	for _, p := range programs {
+		n += r.deleted[p]
+	}
+	return n
+}
+
+// holds reports whether a key of the programs may be in etcd. The caller holds mu.
+func (r *Registrar) holds(programs []string) bool {
+	for _, h := range r.keys {
+		if h.state != absent && slices.Contains(programs, h.service.Program) {
+			return true
+		}
+	}
+	return false
+}
+
+// Prepare gets etcd ready for the first start of a program that Update has
+// named: it looks the addresses up and has a key deleted that an earlier life
+// left at one of them. It returns when that is done or ctx ends; the deletion
+// may still happen then, until the program is up or a lease's life is over.
+// Only the first call for a program does anything.
+func (r *Registrar) Prepare(ctx context.Context, program string) {
+	if r.beginSweep(program) {
+		r.wait(ctx, func() bool { return !r.sweeps(program) })
+	}
+}
+
+func (r *Registrar) beginSweep(program string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.prepared[program] {
+		return false
+	}
+	r.prepared[program] = true
+	for name, s := range r.services {
+		if name.Program == program && !s.up {
+			s.sweepUntil = time.Now().Add(r.ttl)
+			s.need = r.requestLookup(name)
+		}
+	}
+	r.changed()
+	return true
+}
+
+// sweeps reports whether it is worth waiting for the search for a leftover key
+// of the program. The caller holds mu.
+func (r *Registrar) sweeps(program string) bool {
+	for name, s := range r.services {
+		if name.Program != program || !s.sweeping() {
+			continue
+		}
+		if _, err := r.address(name); err == nil || err == errLooking {
+			return true
+		}
+	}
+	return false
+}
+
+// sweeping reports whether a leftover key is being looked for. One that could
+// not be found within the life of a lease has gone by itself.
+func (s *service) sweeping() bool {
+	return !s.sweepUntil.IsZero() && time.Now().Before(s.sweepUntil)
+}
+
+// Close ends Run, revokes the lease, and with it every key that is left, and
+// closes the Store. It returns when that is done or ctx ends.
+func (r *Registrar) Close(ctx context.Context) {
+	r.shut()
+	select {
+	case r.running <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	// The token is kept: nobody uses the Store from here on.
+	if err := r.store.Close(ctx); err != nil {
+		r.log.Warn("cannot revoke the lease: keys that are left expire by themselves", "ttl", r.ttl, "error", err)
+		return
+	}
+	r.forgetAll()
+}
+
+func (r *Registrar) shut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.isClosed() {
+		close(r.closed)
+	}
+	if r.cancel != nil {
+		r.cancel(errSuperseded)
+	}
+}
+
+// forgetAll is called when the lease was revoked.
+func (r *Registrar) forgetAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for path, h := range r.keys {
+		if h.state != absent {
+			r.log.Info("deregistered", "program", h.service.Program, "key", path, "reason", "sidekick ends")
+		}
+	}
+	clear(r.keys)
+	r.tellWaiters()
+}
