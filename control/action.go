@@ -1,0 +1,157 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"sidekick/supervisor"
+)
+
+// goal is what a caller of an action waits for.
+type goal struct {
+	action   supervisor.Action
+	name     string
+	accepted supervisor.Accepted
+	wait     time.Duration // 0: only that the command is seen
+}
+
+// act makes the handler of an action. With ?wait=DURATION it answers when the
+// outcome is there.
+func act(action supervisor.Action) func(*Server, *http.Request) (any, error) {
+	return func(s *Server, q *http.Request) (any, error) {
+		wait, err := waitParameter(q)
+		if err != nil {
+			return nil, err
+		}
+		name := q.PathValue("name")
+		accepted, err := s.supervisor.Do(q.Context(), action, name)
+		if err != nil {
+			return nil, actionError(name, err)
+		}
+		return s.reach(q.Context(), goal{action, name, accepted, wait})
+	}
+}
+
+func waitParameter(q *http.Request) (time.Duration, error) {
+	text := q.URL.Query().Get("wait")
+	if text == "" {
+		return 0, nil
+	}
+	wait, err := time.ParseDuration(text)
+	if err != nil || wait < 0 {
+		return 0, errorf(http.StatusBadRequest, "bad_request", "wait=%q is no duration such as 60s", text)
+	}
+	return wait, nil
+}
+
+func actionError(name string, err error) error {
+	if _, ok := errors.AsType[*supervisor.UnknownProgramError](err); ok {
+		return unknown(name)
+	}
+	if errors.Is(err, supervisor.ErrShuttingDown) {
+		return errorf(http.StatusServiceUnavailable, "shutting_down", "sidekick is shutting down")
+	}
+	return err
+}
+
+// keyPoll is how often the registrar is asked for the key of a program that is
+// otherwise up.
+const keyPoll = 20 * time.Millisecond
+
+// reach waits until the goal is reached, has failed, or its time is over.
+func (s *Server) reach(ctx context.Context, g goal) (*Program, error) {
+	late := time.NewTimer(max(g.wait, time.Second))
+	defer late.Stop()
+	poll := time.NewTicker(keyPoll)
+	defer poll.Stop()
+	for {
+		snapshot, newer := s.supervisor.Snapshot()
+		if snapshot.Sequence >= g.accepted.Sequence {
+			st, ok := find(snapshot, g.name)
+			if !ok {
+				return nil, unknown(g.name)
+			}
+			if reached, err := s.reached(g, &st); reached || err != nil {
+				return s.shown(g.name, err)
+			}
+		}
+		select {
+		case <-newer:
+		case <-poll.C:
+		case <-s.supervisor.Done():
+			return nil, actionError(g.name, supervisor.ErrShuttingDown)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-late.C:
+			return nil, s.late(g)
+		}
+	}
+}
+
+func (s *Server) shown(name string, err error) (*Program, error) {
+	if err != nil {
+		return nil, err
+	}
+	snapshot, _ := s.supervisor.Snapshot()
+	return s.program(snapshot, name)
+}
+
+func (s *Server) reached(g goal, st *supervisor.ProgramStatus) (bool, error) {
+	switch {
+	case g.wait == 0:
+		return true, nil
+	case g.action == supervisor.Stop:
+		return s.hasStopped(st)
+	case st.Want == supervisor.Down:
+		return false, errorf(http.StatusConflict, "failed", "%s was stopped meanwhile", st.Name)
+	case st.State == supervisor.Fatal, st.State == supervisor.Exited && !st.Completed:
+		return false, errorf(http.StatusConflict, "failed", "%s is %s: %s", st.Name, st.State, st.Reason)
+	case st.Launch < g.accepted.Launch:
+		return false, nil
+	case st.Completed:
+		return true, nil
+	}
+	return st.State == supervisor.Running && st.Healthy() && s.registered(st.Name), nil
+}
+
+func (s *Server) hasStopped(st *supervisor.ProgramStatus) (bool, error) {
+	if st.Want == supervisor.Up {
+		return false, errorf(http.StatusConflict, "failed", "%s was started meanwhile", st.Name)
+	}
+	switch st.State {
+	case supervisor.Stopped, supervisor.Exited, supervisor.Fatal:
+		return true, nil
+	}
+	return false, nil
+}
+
+// registered: every key of the program exists, or cannot be waited for since
+// etcd is away or the address is unknown; `status` tells why.
+func (s *Server) registered(name string) bool {
+	if s.registrar == nil || !s.registrar.Answers() {
+		return true
+	}
+	for _, r := range s.registrar.Registrations() {
+		if r.Program == name && r.Reason != "" && r.Address != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) late(g goal) error {
+	snapshot, _ := s.supervisor.Snapshot()
+	st, _ := find(snapshot, g.name)
+	why := st.Reason
+	for _, c := range st.Checks {
+		if c.Status != supervisor.Healthy {
+			why = "not healthy: " + c.Output
+		}
+	}
+	if why == "" && !s.registered(g.name) {
+		why = "its key is not in etcd yet"
+	}
+	return errorf(http.StatusGatewayTimeout, "timeout", "%s is %s after %s: %s", g.name, st.State, g.wait, why)
+}
