@@ -1,0 +1,29 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"sidekick/config"
+)
+
+// load finds and reads the configuration. The error has exit code 78.
+func load(explicit string) (path string, c *config.Config, err error) {
+	path, err = config.Find(explicit, os.LookupEnv)
+	if err != nil {
+		return "", nil, &exitError{code: exitConfig, err: err, hint: "sidekick run -c FILE"}
+	}
+	c, err = config.Load(path, os.LookupEnv)
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		for _, p := range problems {
+			fmt.Fprintln(os.Stderr, p)
+		}
+		err = fmt.Errorf("cannot use %s: %d problem(s), nothing was started", path, len(problems))
+		return path, nil, &exitError{code: exitConfig, err: err}
+	}
+	if err != nil {
+		return path, nil, &exitError{code: exitConfig, err: err}
+	}
+	return path, c, nil
+}

@@ -1,0 +1,101 @@
+// Command sidekick is the PID 1 of a container: it supervises programs, keeps
+// their keys in etcd, and is the client that controls a running sidekick.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+
+	"sidekick/cmd/sidekick/earlysignal"
+)
+
+// version is stamped by the linker.
+var version = "dev"
+
+// Exit codes that are not a program's own.
+const (
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNotOK    = 3 // see status
+	exitNobody   = 4 // nobody answers on the socket
+	exitInternal = 70
+	exitConfig   = 78
+)
+
+func main() {
+	os.Exit(execute(os.Args[1:]))
+}
+
+// execute runs one command line and returns its exit code.
+func execute(args []string) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		e.print()
+		return e.code
+	}
+	(&exitError{err: err, hint: "sidekick --help"}).print()
+	return exitUsage
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sidekick",
+		Short:         "PID 1 for containers: supervises programs and registers them in etcd",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		// Only `run` wants the signals of PID 1.
+		PersistentPreRun: func(c *cobra.Command, _ []string) {
+			if c.Name() != "run" {
+				signal.Reset()
+			}
+		},
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(newRunCommand(earlysignal.C), newCheckCommand(), newRegisterCommand(), newStatusCommand(),
+		newStartCommand(), newStopCommand(), newRestartCommand(), newVersionCommand())
+	return root
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run:   func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "sidekick", version) },
+	}
+}
+
+// exitError ends the command with a code of its own.
+type exitError struct {
+	code int
+	err  error  // nil: everything has been said
+	hint string // what to try, "" for none
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) print() {
+	if e.err == nil {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "error: %v\n", e.err)
+	if e.hint != "" {
+		fmt.Fprintf(os.Stderr, "try: %s\n", e.hint)
+	}
+}
