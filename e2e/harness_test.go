@@ -1,0 +1,297 @@
+// Package e2e tests the built binaries from outside: as PID 1 of a fresh pid
+// namespace, and in containers of a real Docker Engine.
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// bin is the folder of the binaries that TestMain builds, as a user would get
+// them: static and without a race detector.
+var bin string
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "sidekick-e2e-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	bin = dir
+	build := exec.Command("go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w -X main.version=e2e",
+		"-o", dir, "sidekick/cmd/sidekick", "sidekick/cmd/sidekick-hub", "sidekick/e2e/app")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("cannot build: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+// missing skips a test for want of something, or fails it in CI, where nothing
+// may be missing.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("missing in CI: %s", what)
+	}
+	t.Skipf("missing: %s", what)
+}
+
+const patience = 30 * time.Second
+
+// eventually polls, since it waits for other processes.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond) // the pace of the poll
+	}
+}
+
+// instance is one running sidekick.
+type instance struct {
+	t      *testing.T
+	dir    string
+	socket string
+	cmd    *exec.Cmd
+	pid    int // of sidekick, as seen from here
+	ended  chan struct{}
+
+	mu     sync.Mutex
+	stdout bytes.Buffer
+	stderr bytes.Buffer
+}
+
+// locked is a buffer that may be read while it is written.
+type locked struct {
+	mu *sync.Mutex
+	b  *bytes.Buffer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// runPID1 starts `sidekick run` with the file's text as PID 1 of a new pid
+// namespace.
+func runPID1(t *testing.T, file string, env ...string) *instance {
+	t.Helper()
+	if os.Getuid() != 0 {
+		missing(t, "root, to make a pid namespace")
+	}
+	return launch(t, nil, file, env, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--")
+}
+
+// runPlain starts `sidekick run` as an ordinary process.
+func runPlain(t *testing.T, file string, env ...string) *instance {
+	t.Helper()
+	return launch(t, nil, file, env)
+}
+
+// runPlainTo is runPlain with stdout and stderr given to it.
+func runPlainTo(t *testing.T, out *os.File, file string) *instance {
+	t.Helper()
+	return launch(t, out, file, nil)
+}
+
+func launch(t *testing.T, out *os.File, file string, env []string, wrapper ...string) *instance {
+	t.Helper()
+	i := &instance{t: t, dir: t.TempDir(), ended: make(chan struct{})}
+	i.socket = filepath.Join(i.dir, "s.sock")
+	config := filepath.Join(i.dir, "sidekick.yaml")
+	if err := os.WriteFile(config, []byte(file), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	argv := append(wrapper, filepath.Join(bin, "sidekick"), "run", "-c", config)
+	i.cmd = exec.Command(argv[0], argv[1:]...)
+	i.cmd.Env = append(os.Environ(), "SIDEKICK_SOCKET="+i.socket, "APP="+filepath.Join(bin, "app"), "DIR="+i.dir)
+	i.cmd.Env = append(i.cmd.Env, env...)
+	i.cmd.Stdout, i.cmd.Stderr = locked{&i.mu, &i.stdout}, locked{&i.mu, &i.stderr}
+	if out != nil {
+		i.cmd.Stdout, i.cmd.Stderr = out, out
+	}
+	if err := i.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { // ends with the process
+		_ = i.cmd.Wait()
+		close(i.ended)
+	}()
+	t.Cleanup(i.cleanup)
+	i.pid = i.cmd.Process.Pid
+	if len(wrapper) > 0 {
+		eventually(t, "unshare has a child", func() bool { i.pid = onlyChild(i.cmd.Process.Pid); return i.pid != 0 })
+	}
+	return i
+}
+
+func (i *instance) cleanup() {
+	_ = unix.Kill(i.pid, unix.SIGKILL)
+	_ = i.cmd.Process.Kill()
+	<-i.ended
+	if i.t.Failed() {
+		i.t.Logf("stdout:\n%s\nstderr:\n%s", i.out(), i.log())
+	}
+}
+
+func onlyChild(pid int) int {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	child, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+	return child
+}
+
+func (i *instance) out() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.stdout.String()
+}
+
+func (i *instance) log() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.stderr.String()
+}
+
+// signal sends sig to sidekick itself.
+func (i *instance) signal(sig syscall.Signal) {
+	i.t.Helper()
+	if err := unix.Kill(i.pid, sig); err != nil {
+		i.t.Fatal(err)
+	}
+}
+
+// exit waits for the end and returns the code, 128+n for a signal.
+func (i *instance) exit() int {
+	i.t.Helper()
+	select {
+	case <-i.ended:
+	case <-time.After(patience):
+		i.t.Fatal("sidekick does not end")
+	}
+	status := i.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
+}
+
+// says waits until stdout has the text.
+func (i *instance) says(text string) {
+	i.t.Helper()
+	eventually(i.t, fmt.Sprintf("stdout has %q", text), func() bool { return strings.Contains(i.out(), text) })
+}
+
+func (i *instance) logs(text string) {
+	i.t.Helper()
+	eventually(i.t, fmt.Sprintf("the log has %q", text), func() bool { return strings.Contains(i.log(), text) })
+}
+
+// sidekick runs a client command against the instance.
+func (i *instance) sidekick(args ...string) (stdout, stderr string, code int) {
+	i.t.Helper()
+	return client(i.t, []string{"SIDEKICK_SOCKET=" + i.socket}, args...)
+}
+
+func client(t *testing.T, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(bin, "sidekick"), args...)
+	cmd.Env = append(os.Environ(), env...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// program is what status -o json says of one program.
+type program struct {
+	Name, State, Reason string
+	Pid, Restarts       int
+	Health              *struct{ Status, Output string }
+	Registrations       []struct{ Key, Address, Reason string }
+}
+
+func (i *instance) status(name string) program {
+	i.t.Helper()
+	out, errs, _ := i.sidekick("status", name, "-o", "json")
+	var all []program
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
+		i.t.Fatalf("status: %v\n%s%s", err, out, errs)
+	}
+	return all[0]
+}
+
+// reaches waits for a state of a program.
+func (i *instance) reaches(name, state string) {
+	i.t.Helper()
+	eventually(i.t, "the socket is there", func() bool { _, err := os.Stat(i.socket); return err == nil })
+	var last program
+	defer func() {
+		if i.t.Failed() {
+			i.t.Logf("last status: %+v", last)
+		}
+	}()
+	eventually(i.t, name+" is "+state, func() bool { last = i.status(name); return last.State == state })
+}
+
+// processes lists the state and command of every process that descends from
+// pid; "Z" is a zombie.
+func processes(pid int) (all []process) {
+	children := map[int][]process{}
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		id, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		data, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		end := bytes.LastIndexByte(data, ')')
+		fields := strings.Fields(string(data[end+1:]))
+		parent, _ := strconv.Atoi(fields[1])
+		children[parent] = append(children[parent], process{id, fields[0], string(data[bytes.IndexByte(data, '(')+1 : end])})
+	}
+	for todo := children[pid]; len(todo) > 0; {
+		p := todo[0]
+		todo = append(todo[1:], children[p.pid]...)
+		all = append(all, p)
+	}
+	return all
+}
+
+type process struct {
+	pid     int
+	state   string
+	command string
+}
