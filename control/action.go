@@ -127,14 +127,15 @@ func (s *Server) hasStopped(st *supervisor.ProgramStatus) (bool, error) {
 	return false, nil
 }
 
-// registered: every key of the program exists, or cannot be waited for since
-// etcd is away or the address is unknown; `status` tells why.
+// registered: no key of the program is on its way any more. One that cannot come,
+// since etcd is away or the address is unknown, is not waited for; `status` tells
+// why.
 func (s *Server) registered(name string) bool {
 	if s.registrar == nil || !s.registrar.Answers() {
 		return true
 	}
 	for _, r := range s.registrar.Registrations() {
-		if r.Program == name && r.Reason != "" && r.Address != "" {
+		if r.Program == name && r.Pending {
 			return false
 		}
 	}

@@ -205,9 +205,8 @@ func TestActWaits(t *testing.T) {
 	healthy := supervisor.CheckStatus{Status: supervisor.Healthy}
 	f := newFake(running("web", 1, healthy))
 	r := &fakeRegistrar{}
-	absent := registrar.Registration{Program: "web", Address: "10.0.0.1:80", Reason: "not yet"}
-	there := absent
-	there.Reason = ""
+	absent := registrar.Registration{Program: "web", Reason: "the address is being looked up", Pending: true}
+	there := registrar.Registration{Program: "web", Address: "10.0.0.1:80"}
 	r.set(true, absent)
 	f.act = func(supervisor.Action, string) (supervisor.Accepted, error) {
 		return supervisor.Accepted{Sequence: 2, Launch: 2}, nil
@@ -246,29 +245,29 @@ func TestActOutcomes(t *testing.T) {
 		}
 		return p
 	}
-	unregistered := func(address string) registrar.Registration {
-		return registrar.Registration{Program: "web", Address: address, Reason: "no"}
+	unregistered := func(pending bool) registrar.Registration {
+		return registrar.Registration{Program: "web", Pending: pending, Reason: "no"}
 	}
 	for name, c := range map[string]struct {
 		action  supervisor.Action
 		program supervisor.ProgramStatus
 		answers bool
-		address string
+		pending bool
 		code    string // "" for success
 	}{
-		"start fails":               {supervisor.Start, program(supervisor.Fatal, supervisor.Up, nil), true, "", "failed"},
-		"start exits badly":         {supervisor.Start, program(supervisor.Exited, supervisor.Up, nil), true, "", "failed"},
-		"start completes":           {supervisor.Start, program(supervisor.Exited, supervisor.Up, func(p *supervisor.ProgramStatus) { p.Completed = true }), true, "", ""},
-		"start is countermanded":    {supervisor.Start, program(supervisor.Stopped, supervisor.Down, nil), true, "", "failed"},
-		"start hangs":               {supervisor.Start, program(supervisor.Backoff, supervisor.Up, nil), true, "", "timeout"},
-		"etcd is away":              {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), false, "10.0.0.1:80", ""},
-		"the address is unknown":    {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), true, "", ""},
-		"the key does not come":     {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), true, "10.0.0.1:80", "timeout"},
-		"stopped":                   {supervisor.Stop, program(supervisor.Stopped, supervisor.Down, nil), true, "", ""},
-		"stop of a completed one":   {supervisor.Stop, program(supervisor.Exited, supervisor.Down, nil), true, "", ""},
-		"stop hangs":                {supervisor.Stop, program(supervisor.Stopping, supervisor.Down, nil), true, "", "timeout"},
-		"stop is countermanded":     {supervisor.Stop, program(supervisor.Starting, supervisor.Up, nil), true, "", "failed"},
-		"restart of the old launch": {supervisor.Restart, program(supervisor.Running, supervisor.Up, func(p *supervisor.ProgramStatus) { p.Launch = 1 }), true, "", "timeout"},
+		"start fails":               {supervisor.Start, program(supervisor.Fatal, supervisor.Up, nil), true, false, "failed"},
+		"start exits badly":         {supervisor.Start, program(supervisor.Exited, supervisor.Up, nil), true, false, "failed"},
+		"start completes":           {supervisor.Start, program(supervisor.Exited, supervisor.Up, func(p *supervisor.ProgramStatus) { p.Completed = true }), true, false, ""},
+		"start is countermanded":    {supervisor.Start, program(supervisor.Stopped, supervisor.Down, nil), true, false, "failed"},
+		"start hangs":               {supervisor.Start, program(supervisor.Backoff, supervisor.Up, nil), true, false, "timeout"},
+		"etcd is away":              {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), false, true, ""},
+		"the address is unknown":    {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), true, false, ""},
+		"the key does not come":     {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), true, true, "timeout"},
+		"stopped":                   {supervisor.Stop, program(supervisor.Stopped, supervisor.Down, nil), true, false, ""},
+		"stop of a completed one":   {supervisor.Stop, program(supervisor.Exited, supervisor.Down, nil), true, false, ""},
+		"stop hangs":                {supervisor.Stop, program(supervisor.Stopping, supervisor.Down, nil), true, false, "timeout"},
+		"stop is countermanded":     {supervisor.Stop, program(supervisor.Starting, supervisor.Up, nil), true, false, "failed"},
+		"restart of the old launch": {supervisor.Restart, program(supervisor.Running, supervisor.Up, func(p *supervisor.ProgramStatus) { p.Launch = 1 }), true, false, "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -277,7 +276,7 @@ func TestActOutcomes(t *testing.T) {
 				return supervisor.Accepted{Sequence: 1, Launch: 2}, nil
 			}
 			r := &fakeRegistrar{}
-			r.set(c.answers, unregistered(c.address))
+			r.set(c.answers, unregistered(c.pending))
 			client := serve(t, f, r)
 			_, err := client.Act(t.Context(), c.action, "web", time.Second+time.Millisecond)
 			e, _ := errors.AsType[*Error](err)

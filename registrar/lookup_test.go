@@ -207,3 +207,34 @@ func TestLeftoverIsFoundLate(t *testing.T) {
 		})
 	}
 }
+
+// Pending is what a command that brings a program up waits for: it ends when the
+// key is there, and when it cannot come.
+func TestPending(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		want := func(when string, pending bool) {
+			t.Helper()
+			if got := w.reg.Registrations()[0]; got.Pending != pending {
+				t.Errorf("%s: pending %v, reason %q", when, got.Pending, got.Reason)
+			}
+		}
+		w.published("10.0.0.1:32768")
+		w.docker.do(func() { w.docker.hang = true })
+		w.update(false, mappedWeb)
+		want("down", false)
+		w.update(true, mappedWeb)
+		want("Docker is being asked", true)
+		w.docker.do(func() { w.docker.hang = false })
+		w.after(time.Minute)
+		want("the key is there", false)
+		w.store.do(func() { w.store.hang = true })
+		w.update(false, mappedWeb)
+		w.docker.do(func() { clear(w.docker.ports) })
+		w.update(true, mappedWeb)
+		w.after(time.Minute)
+		want("Docker knows no such port", false)
+		w.published("10.0.0.1:32768")
+		w.after(time.Minute)
+		want("etcd is being asked", true)
+	})
+}

@@ -21,6 +21,9 @@ type Registration struct {
 	Since time.Time
 	// Reason is "" while the key exists, else why not and what to do.
 	Reason string
+	// Pending: the key is on its way. The address is being looked up, or etcd is
+	// being asked to take the key.
+	Pending bool
 	// Warning says what puts a key that exists in doubt, or "".
 	Warning string
 }
@@ -56,7 +59,7 @@ func (r *Registrar) registration(f Fact) Registration {
 	case !f.Up:
 		reg.Reason = f.Reason
 	case err != nil:
-		reg.Reason = err.Error()
+		reg.Reason, reg.Pending = err.Error(), err == errLooking
 	case h != nil && h.service != f.Service:
 		reg.Reason = fmt.Sprintf("program %s registers the same key: give one of them another key", h.service.Program)
 	case h != nil && h.rival.held:
@@ -65,7 +68,7 @@ func (r *Registrar) registration(f Fact) Registration {
 		reg.Since = h.since
 		reg.Warning = r.doubt(f.Service)
 	default:
-		reg.Reason = r.whyEtcd()
+		reg.Reason, reg.Pending = r.whyEtcd(), true
 	}
 	return reg
 }

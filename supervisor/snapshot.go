@@ -87,8 +87,9 @@ func (s *Supervisor) publish() {
 	for _, p := range s.programs {
 		snapshot.Programs = append(snapshot.Programs, p.status())
 	}
-	old := s.snapshot.Swap(&published{snapshot, make(chan struct{})})
+	// First the observers: who sees RUNNING here may rely on the registrar knowing.
 	s.options.Observe(snapshot)
+	old := s.snapshot.Swap(&published{snapshot, make(chan struct{})})
 	if old != nil {
 		close(old.newer)
 	}

@@ -1,6 +1,6 @@
 // Command app is the application that the end-to-end tests put under sidekick:
-// an HTTP server that says when it began and when it first answered, and what
-// it finds in etcd then and when it is told to stop.
+// an HTTP server that says when it began, first answered and was told to stop,
+// and what it finds in etcd at its beginning and its end.
 package main
 
 import (
@@ -29,8 +29,7 @@ func main() {
 	delay := flag.Duration("delay", 0, "listen only after this time")
 	flag.Parse()
 
-	// In microseconds of the clock that all processes of this machine share.
-	fmt.Println("BEGAN", time.Now().UnixMicro())
+	stamp("BEGAN")
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, unix.SIGTERM)
 	if *etcd != "" {
@@ -39,11 +38,16 @@ func main() {
 	time.Sleep(*delay)
 	go serve(*listen, *refuse) // ends with the process
 	<-term
+	stamp("TERM")
 	if *etcd != "" {
 		fmt.Println("TERM finds", keys(*etcd, *prefix))
 	}
 	fmt.Println("bye")
 }
+
+// stamp says when something happened, in microseconds of the clock that all
+// processes of this machine share.
+func stamp(what string) { fmt.Println(what, time.Now().UnixMicro()) }
 
 func serve(listen string, refuse int64) {
 	var requests atomic.Int64
@@ -54,7 +58,7 @@ func serve(listen string, refuse int64) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		first.Do(func() { fmt.Println("ANSWERS", time.Now().UnixMicro()) })
+		first.Do(func() { stamp("ANSWERS") })
 		fmt.Fprintln(w, "hello from", hostname)
 	}))
 	fmt.Println(err)
