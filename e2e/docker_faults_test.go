@@ -39,7 +39,7 @@ func TestDockerNotAnswering(t *testing.T) {
 	w := newWorld(t)
 	path := silent(t, "unix", filepath.Join(t.TempDir(), "docker.sock")).String()
 	w.run(followed, "-p", "8000", "-v", path+":/var/run/docker.sock").unregistered(
-		"Docker at unix:///var/run/docker.sock does not answer", "set advertise.ip and advertise.port")
+		"cannot ask Docker at unix:///var/run/docker.sock: it does not answer", "set advertise.ip and advertise.port")
 }
 
 func TestDockerMappingWithoutIP(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,13 +48,17 @@ func child(generations int) {
 	}
 	if os.Getenv("PROCSTAT_TEST_SPIN") != "" {
 		go func() { // ends with the process
-			for {
+			for n := uint64(0); ; n++ {
+				spun.Store(n)
 			}
 		}()
 	}
 	fmt.Println("ready", hold[0])
 	io.Copy(io.Discard, os.Stdin)
 }
+
+// spun keeps the spinning loop from being empty.
+var spun atomic.Uint64
 
 // start starts a child with so many generations below it and waits until all
 // are ready.

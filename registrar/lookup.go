@@ -11,7 +11,7 @@ import (
 var (
 	errLooking  = errors.New("the address is being looked up in Docker")
 	errNoMapper = errors.New("no address: set advertise.ip and advertise.port")
-	errSlow     = errors.New("Docker has not answered yet")
+	errSlow     = errors.New("no answer from Docker yet")
 )
 
 // lookup is what Docker said last. Lookups are numbered: a request is answered

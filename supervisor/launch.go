@@ -86,7 +86,7 @@ func explainStart(path, dir string, err error) error {
 	case errors.Is(err, unix.ENOENT) && statErr == nil:
 		return fmt.Errorf("%s: its interpreter or loader is missing: %w", path, err)
 	case errors.Is(err, unix.ENOEXEC):
-		return fmt.Errorf("%s: %w: neither a binary of this machine nor a script that begins with #!", path, err)
+		return fmt.Errorf("%s: %w: neither a binary of this machine nor a script with a #! line", path, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w (is it executable?)", path, err)
 	}

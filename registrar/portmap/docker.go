@@ -168,7 +168,7 @@ func (d *docker) unreachable(err error) error {
 	const orElse = "or set advertise.ip and advertise.port"
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("Docker at %s does not answer: is it hanging? Wait for it, %s", d.host, orElse)
+		return fmt.Errorf("cannot ask Docker at %s: it does not answer: wait for it, %s", d.host, orElse)
 	case isSocket && errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("cannot reach Docker at %s: %w: mount it with -v %s:%s, %s", d.host, err, socket, socket, orElse)
 	case errors.Is(err, os.ErrPermission):

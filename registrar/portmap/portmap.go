@@ -88,7 +88,7 @@ func (m *Mapper) self(ctx context.Context, version string) (container, error) {
 	if len(tried) == 0 {
 		return container{}, errors.New("cannot find this container's id in /proc: set registry.docker.container to it, or advertise.ip and advertise.port")
 	}
-	return container{}, fmt.Errorf("Docker at %s does not know this container (%s): set registry.docker.container to its id, or advertise.ip and advertise.port",
+	return container{}, fmt.Errorf("cannot find this container: Docker at %s does not know this container (%s): set registry.docker.container to its id, or advertise.ip and advertise.port",
 		m.docker.host, strings.Join(tried, ", "))
 }
 
