@@ -68,12 +68,17 @@ const closeTimeout = 400 * time.Millisecond
 // run is the life of PID 1: it starts the parts, in the order in which they
 // need each other, waits for the end of the programs, and ends the parts.
 func run(c *config.Config, logFormat string, signals <-chan os.Signal) int {
+	maskErr := child.EmptyMask()
 	child.CloseOnExec()
+	child.DefaultSignals()
 	procstat.Init()
 	collector := logs.NewCollector(os.Stdout, os.Stderr)
 	collector.SetNames(names(c))
 	log := newLogger(collector, logFormat)
 	slog.SetDefault(log) // some libraries write to the standard log
+	if maskErr != nil {
+		log.Warn("cannot empty the signal mask: programs inherit it", "error", maskErr)
+	}
 	if err := child.Adopt(); err != nil {
 		log.Warn("cannot become a subreaper: orphans of the programs will not be reaped here", "error", err)
 	}

@@ -303,6 +303,13 @@ func TestChildState(t *testing.T) {
 	}
 	defer syscall.Close(leak)
 	CloseOnExec()
+	// As if whoever started us had ignored them; Go knows nothing of 32.
+	for _, sig := range []syscall.Signal{32, unix.SIGTSTP, unix.SIGTTOU} {
+		if err := sigaction(sig, &kernelSigaction{handler: sigIgnore}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	DefaultSignals()
 
 	t.Run("descriptors", func(t *testing.T) {
 		s := start(t, Spec{Path: "/bin/ls", Args: []string{"ls", "/proc/self/fd"}, Env: os.Environ()})
