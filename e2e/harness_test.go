@@ -147,13 +147,27 @@ func launch(t *testing.T, out *os.File, file string, env []string, wrapper ...st
 	t.Cleanup(i.cleanup)
 	i.pid = i.cmd.Process.Pid
 	if len(wrapper) > 0 && wrapper[0] == "unshare" {
-		eventually(t, "unshare has a child", func() bool { i.pid = onlyChild(i.cmd.Process.Pid); return i.pid != 0 })
+		i.pid = 0 // unless sidekick has ended already, as with a bad file
+		eventually(t, "unshare has a child", func() bool {
+			i.pid = onlyChild(i.cmd.Process.Pid)
+			return i.pid != 0 || i.hasEnded()
+		})
 	}
 	return i
 }
 
+func (i *instance) hasEnded() bool {
+	select {
+	case <-i.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// cleanup kills the process that was started; unshare --kill-child takes its
+// child with it.
 func (i *instance) cleanup() {
-	_ = unix.Kill(i.pid, unix.SIGKILL)
 	_ = i.cmd.Process.Kill()
 	<-i.ended
 	if i.t.Failed() {
@@ -182,6 +196,9 @@ func (i *instance) log() string {
 // signal sends sig to sidekick itself.
 func (i *instance) signal(sig syscall.Signal) {
 	i.t.Helper()
+	if i.pid <= 0 { // kill(2) would take 0 for our own process group
+		i.t.Fatal("sidekick has ended already")
+	}
 	if err := unix.Kill(i.pid, sig); err != nil {
 		i.t.Fatal(err)
 	}
