@@ -9,13 +9,15 @@ PACKAGES    ?= ./...
 # Where binaries go.
 BIN         ?= bin
 DEMO_SECONDS ?=
+SIM_STEPS   ?= 1000000
+SIM_SEED    ?= 1
 
 # grpcnotrace keeps html/template out of the small binary.
 BUILD := $(GO) build -buildvcs=false -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 export CGO_ENABLED DEMO_SECONDS
 
-.PHONY: help build demo test mutate clean
+.PHONY: help build demo test sim mutate clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +37,9 @@ demo: ## an app is killed and comes back, and so does its key in etcd; until Ctr
 	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/quickstart-app ./examples/quickstart/app
 	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/quickstart-demo ./examples/quickstart/demo
 	@$(BIN)/quickstart-demo
+
+sim: ## a million steps of simulated supervision; SIM_SEED=N begins elsewhere, SIM_STEPS=N is another length
+	SIM_STEPS=$(SIM_STEPS) SIM_SEED=$(SIM_SEED) $(GO) test -tags grpcnotrace -count=1 -timeout 60m -v -run 'TestSimulation$$' ./supervisor/
 
 mutate: ## breaks one line at a time; each break has to turn the tests red
 	$(GO) run .ci/mutate.go

@@ -50,7 +50,8 @@ func pattern(message string) *regexp.Regexp {
 }
 
 // TestBadFiles checks that exactly the announced lines are reported, all of
-// them in one go, and that each column is where something begins.
+// them in one go, and that each column is where something begins. The files
+// that x.yaml names are in the folder x.
 func TestBadFiles(t *testing.T) {
 	env := map[string]string{"EMPTY": "", "DOCKER_HOST": "ssh://nowhere"}
 	files, err := filepath.Glob("testdata/bad/*.yaml")
@@ -59,31 +60,40 @@ func TestBadFiles(t *testing.T) {
 	}
 	for _, name := range files {
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			data, err := os.ReadFile(name)
+			others, err := filepath.Glob(strings.TrimSuffix(name, ".yaml") + "/*")
 			if err != nil {
 				t.Fatal(err)
 			}
 			_, err = Load(name, lookupIn(env))
-			compareProblems(t, string(data), problemsOf(t, err))
+			compareProblems(t, append([]string{name}, others...), problemsOf(t, err))
 		})
 	}
 }
 
-func compareProblems(t *testing.T, data string, got Problems) {
-	want := wanted(data)
-	lines := strings.Split(data, "\n")
+func compareProblems(t *testing.T, files []string, got Problems) {
+	want, lines := map[string]map[int][]string{}, map[string][]string{}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[name], lines[name] = wanted(string(data)), strings.Split(string(data), "\n")
+	}
 	for _, p := range got {
-		i := slices.IndexFunc(want[p.Line], func(m string) bool { return pattern(m).MatchString(p.String()) })
+		messages := want[p.File][p.Line]
+		i := slices.IndexFunc(messages, func(m string) bool { return pattern(m).MatchString(p.String()) })
 		if i < 0 {
 			t.Errorf("not announced: %s", p)
 			continue
 		}
-		want[p.Line] = slices.Delete(want[p.Line], i, i+1)
-		checkColumn(t, lines[p.Line-1], p)
+		want[p.File][p.Line] = slices.Delete(messages, i, i+1)
+		checkColumn(t, lines[p.File][p.Line-1], p)
 	}
-	for line, messages := range want {
-		for _, m := range messages {
-			t.Errorf("line %d: no problem %q", line, m)
+	for name, announced := range want {
+		for line, messages := range announced {
+			for _, m := range messages {
+				t.Errorf("%s:%d: no problem %q", name, line, m)
+			}
 		}
 	}
 }
@@ -96,7 +106,7 @@ func checkColumn(t *testing.T, line string, p Problem) {
 		t.Errorf("nothing begins at %s", p)
 		return
 	}
-	if p.Column > 1 && !strings.ContainsRune(" [{", text[p.Column-2]) {
+	if p.Column > 1 && !strings.ContainsRune(" [{=", text[p.Column-2]) {
 		t.Errorf("the column is within a word: %s", p)
 	}
 }
@@ -148,7 +158,9 @@ func TestAliasBombs(t *testing.T) {
 	for i := range 10_000 {
 		fmt.Fprintf(&programs, "V%d: 1, ", i)
 	}
-	programs.WriteString("}}\nprograms:\n")
+	programs.WriteString("}}\n")
+	programsAt := programs.Len()
+	programs.WriteString("programs:\n")
 	for i := range 10_000 {
 		fmt.Fprintf(&programs, "  p%d: *big\n", i)
 	}
@@ -157,11 +169,16 @@ func TestAliasBombs(t *testing.T) {
 		"merges":   merges.String(),
 		"long":     long,
 		"programs": programs.String(),
+		"replicas": programs.String()[:programsAt] + "programs:\n  p: {<<: *big, replicas: 1000}\n",
+		"dependencies": "programs:\n" +
+			"  a: {command: a, replicas: 1000, depends_on: [b, c]}\n" +
+			"  b: {command: b, replicas: 1000, depends_on: [c]}\n" +
+			"  c: {command: c, replicas: 1000}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse("f.yaml", []byte(data), lookupIn(nil))
 			ps := problemsOf(t, err)
-			if len(ps) != 1 || ps[0].Message != "aliases and merges make the file too large" {
+			if len(ps) != 1 || ps[0].Message != "aliases, merges and replicas make the configuration too large" {
 				t.Errorf("got %d problems, first %s", len(ps), ps[0])
 			}
 		})

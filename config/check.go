@@ -4,18 +4,31 @@ import "strings"
 
 // check finds what is wrong between keys, after each was read by itself.
 func (f *file) check() {
-	if _, there := f.given["programs"]; !there {
-		f.at.problem("needs `programs` with at least one program")
-	}
+	f.checkAny()
 	for _, p := range f.programs {
 		if p.at.isMapping() && !p.has("command") {
 			p.at.keyProblem("needs a command")
 		}
+		p.checkNotify()
 	}
+	f.checkCopyNames()
 	f.checkRegistry()
+	f.checkPorts()
 	f.checkKeys()
 	f.checkDependencies()
 	f.checkCycles()
+}
+
+// checkAny wants a program, in whatever file.
+func (f *file) checkAny() {
+	v, there := f.given["programs"]
+	switch {
+	case len(f.named) > 0 || f.incomplete:
+	case !there:
+		f.at.problem("needs `programs` with at least one program")
+	case v.isMapping() && len(v.node.Content) == 0:
+		v.problem(noPrograms)
+	}
 }
 
 // checkRegistry completes the registrations by what the registry says.
@@ -46,6 +59,23 @@ func (a *Advertise) complete(b Advertise) {
 	}
 }
 
+// registered is a registration and whose it is.
+type registered struct {
+	Registration
+	program *program
+	at      value
+}
+
+func (f *file) registrations() []registered {
+	var all []registered
+	for _, p := range f.programs {
+		for i, r := range p.Policy.Register {
+			all = append(all, registered{r, p, p.register[i]})
+		}
+	}
+	return all
+}
+
 // checkKeys finds registrations that would write one key: of one port of the
 // container, or of one address that both advertise.
 func (f *file) checkKeys() {
@@ -54,43 +84,93 @@ func (f *file) checkKeys() {
 		port Port
 		to   Advertise
 	}
-	first := map[target]value{}
-	for _, p := range f.programs {
-		for i, r := range p.Policy.Register {
-			targets := []target{{key: r.Key, port: r.Port}}
-			if r.Advertise.IP.IsValid() && r.Advertise.Port != 0 {
-				targets = append(targets, target{key: r.Key, to: r.Advertise})
+	first := map[target]registered{}
+	for _, r := range f.registrations() {
+		targets := []target{{key: r.Key, port: r.Port}}
+		if r.Advertise.IP.IsValid() && r.Advertise.Port != 0 {
+			targets = append(targets, target{key: r.Key, to: r.Advertise})
+		}
+		for _, t := range targets {
+			earlier, taken := first[t]
+			if !taken {
+				first[t] = r
+				continue
 			}
-			at := p.register[i]
-			for _, t := range targets {
-				if earlier, taken := first[t]; taken {
-					at.problem("gives the same key as %s: change key or port", earlier.path)
-					break
-				}
-				first[t] = at
+			if !r.sharesPort(earlier) { // checkPorts speaks of those
+				r.at.problem("gives the same key as %s: change key or port", earlier.at.path)
 			}
+			break
 		}
 	}
 }
 
+// checkPorts finds copies of one program that register the same port of the
+// container, which only one of them can listen on.
+func (f *file) checkPorts() {
+	type port struct {
+		group string
+		Port
+	}
+	first := map[port]registered{}
+	for _, r := range f.registrations() {
+		key := port{r.program.Group, r.Port}
+		if earlier, taken := first[key]; !taken {
+			first[key] = r
+		} else if r.sharesPort(earlier) {
+			r.at.problem("the copies of %s would share port %s: give each its own with ${%s}",
+				r.program.Group, r.Port, replicaVariable)
+		}
+	}
+}
+
+// sharesPort says whether two copies of one program register one port.
+func (r registered) sharesPort(other registered) bool {
+	return r.Port == other.Port && r.program != other.program && r.program.Group == other.program.Group
+}
+
+// checkDependencies replaces what programs depend on by programs: the name of
+// one with replicas stands for all copies.
 func (f *file) checkDependencies() {
-	byName := map[string]*program{}
+	named := map[string][]*program{}
 	var names []string
 	for _, p := range f.programs {
-		byName[p.Name] = p
-		names = append(names, p.Name)
+		if len(named[p.Group]) == 0 {
+			names = append(names, p.Group)
+		}
+		named[p.Group] = append(named[p.Group], p)
+		if p.isCopy() {
+			named[p.Name] = append(named[p.Name], p)
+		}
 	}
 	for _, p := range f.programs {
-		for i, d := range p.Policy.DependsOn {
-			at := p.depends[i]
-			switch on := byName[d.Program]; {
-			case on == nil:
-				at.problem("there is no program %s%s", quote(d.Program), didYouMean(d.Program, names))
-			case on == p:
-				at.problem("a program cannot depend on itself")
-			default:
-				checkCondition(at, on, d.Condition)
+		depends, at := p.Policy.DependsOn, p.depends
+		p.Policy.DependsOn, p.depends = nil, nil
+		already := map[Dependency]bool{}
+		for i, d := range depends {
+			on := named[d.Program]
+			if on == nil && !f.incomplete {
+				at[i].problem("there is no program %s%s", quote(d.Program), didYouMean(d.Program, names))
 			}
+			p.dependOnAll(at[i], on, d.Condition, already)
+		}
+	}
+}
+
+// dependOnAll adds dependencies on all of these programs that are not there
+// already. They are paid for: many copies that depend on many are very many.
+func (p *program) dependOnAll(at value, all []*program, c Condition, already map[Dependency]bool) {
+	for _, on := range all {
+		switch {
+		case on == p:
+			at.problem("a program cannot depend on itself")
+			return
+		case !at.d.spend(at.node):
+			return
+		}
+		checkCondition(at, on, c)
+		if d := (Dependency{on.Name, c}); !already[d] {
+			already[d] = true
+			p.dependOn(at, on.Name, c)
 		}
 	}
 }
@@ -99,9 +179,9 @@ func (f *file) checkDependencies() {
 func checkCondition(at value, on *program, c Condition) {
 	switch {
 	case c == Completed && on.Policy.Restart.Mode == RestartAlways:
-		at.problem("%s has restart: always, so it never completes", on.Name)
+		at.problem("%s has restart: always, so it never completes", on.Group)
 	case c == Healthy && len(on.Policy.Checks) == 0 && !on.badRegister:
-		at.problem("%s has neither a healthcheck nor a registered TCP port, so it never becomes healthy", on.Name)
+		at.problem("%s has neither a healthcheck nor a registered TCP port, so it never becomes healthy", on.Group)
 	}
 }
 
@@ -110,15 +190,11 @@ func (f *file) checkCycles() {
 	for i, p := range f.programs {
 		programs[i] = p.Program
 	}
-	for _, cycle := range walk(programs).cycles {
-		first, next := f.programs[cycle[0]], f.programs[cycle[1]].Name
-		var names []string
-		for _, i := range cycle {
-			names = append(names, f.programs[i].Name)
-		}
+	for _, c := range walk(programs).found() {
+		first, next := f.programs[c.programs[0]], f.programs[c.programs[1]].Name
 		for i, d := range first.Policy.DependsOn {
 			if d.Program == next {
-				first.depends[i].problem("dependency cycle: %s", strings.Join(names, " -> "))
+				first.depends[i].problem("dependency cycle: %s", strings.Join(c.names, " -> "))
 			}
 		}
 	}

@@ -26,10 +26,13 @@ type Config struct {
 	Control  Control
 }
 
-// Program is one entry of `programs`.
+// Program is one entry of `programs`, or one copy of one.
 type Program struct {
 	// Name matches [A-Za-z0-9][A-Za-z0-9_.-]* and is not "all".
-	Name   string
+	Name string
+	// Group is the name in the file: it addresses all copies. It is Name where
+	// there are no replicas.
+	Group  string
 	Launch Launch
 	Policy Policy
 }
@@ -41,9 +44,45 @@ type Launch struct {
 	Command []string
 	// WorkingDir is absolute, or "" for the directory sidekick started in.
 	WorkingDir string
-	// Environment holds "NAME=value" in the order of the file. It wins over
-	// sidekick's own environment.
+	// Environment holds "NAME=value": the contents of env_file, as they were
+	// when the file was loaded, and over them `environment`; each name once, in
+	// order, so that two equal environments are equal. It wins over sidekick's own.
 	Environment []string
+	// EnvFromFile is read at each start and wins over all. The values are never
+	// shown anywhere.
+	EnvFromFile []EnvFromFile
+	// User and Group are names or ids, looked up at each start; "": sidekick's
+	// own. With User, the group and the supplementary groups are the user's.
+	User, Group string
+	Limits      Limits
+	// Notify: RUNNING only at READY=1 on $NOTIFY_SOCKET (sd_notify(3)).
+	Notify bool
+	// Watchdog: no WATCHDOG=1 for this long is failed health; 0: off. It needs
+	// Notify.
+	Watchdog time.Duration
+}
+
+// EnvFromFile is one variable whose value is the content of a file, without a
+// trailing newline.
+type EnvFromFile struct{ Name, Path string }
+
+// Limits are set in the child before its first instruction. The zero value
+// changes nothing.
+type Limits struct {
+	Ulimits         []Ulimit
+	Umask           *uint32 // 0..0777
+	Nice            *int    // -20..19
+	OOMScoreAdj     *int    // -1000..1000
+	NoNewPrivileges bool
+	// CapDrop and CapAdd hold names such as CAP_NET_BIND_SERVICE; CapDrop may
+	// be ALL alone. Dropped first, then added.
+	CapDrop, CapAdd []string
+}
+
+// Ulimit is one resource limit of setrlimit(2).
+type Ulimit struct {
+	Name       string // nofile, nproc, core, …, as in Compose
+	Soft, Hard uint64 // ^uint64(0): unlimited
 }
 
 // Policy is how sidekick treats the process: swapped in place by a reload.
@@ -68,6 +107,10 @@ type Policy struct {
 	// `healthcheck` gives one tcp check for each registered TCP port.
 	Checks   []Check
 	Register []Registration
+	// StartTimeout: with Launch.Notify, no READY=1 by then is a failed start.
+	StartTimeout time.Duration
+	// RestartUnhealthy is `healthcheck.on_failure: restart`.
+	RestartUnhealthy bool
 }
 
 // RestartMode says after which ends a program is started again.
@@ -130,6 +173,8 @@ type ProbeKind string
 const (
 	ProbeTCP  ProbeKind = "tcp"
 	ProbeHTTP ProbeKind = "http"
+	ProbeExec ProbeKind = "exec"
+	ProbeGRPC ProbeKind = "grpc"
 )
 
 // Check is one health check.
@@ -144,6 +189,9 @@ type Check struct {
 	Headers map[string]string
 	// Status lists the statuses that pass; empty: 200 to 399.
 	Status []int
+	// Command is the exact argv of ProbeExec, run with the program's own
+	// user, environment and working_dir; exit 0 passes.
+	Command []string
 
 	Interval time.Duration // between probes after the first success
 	Timeout  time.Duration // of one probe

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,24 +11,31 @@ import (
 )
 
 const (
-	// maxExpansion bounds what a file is read as once its aliases are
-	// followed: a few lines of aliases to aliases stand for billions of
-	// values. It is counted in bytes, each value costs nodeCost more.
-	maxExpansion = 4 * maxFile
+	// maxExpansion bounds what a configuration is read as once its aliases
+	// are followed and its programs copied: a few lines of aliases to aliases
+	// stand for billions of values. It is counted in bytes, each value costs
+	// nodeCost more.
+	maxExpansion = 8 * maxFile
 	nodeCost     = 16
 	// maxMerges bounds how deep `<<` may nest; a mapping can merge itself.
 	maxMerges = 50
 )
 
-// decoder turns YAML nodes into values and collects every problem on the way.
+// decoder turns the YAML nodes of one file into values and collects every
+// problem on the way.
 type decoder struct {
 	file   string // as shown in problems
 	dir    string // absolute; relative paths start here
 	lookup func(string) (string, bool)
+	*reading
+}
 
-	problems  Problems
-	budget    int
-	exhausted *Problem // the budget ran out here
+// variable returns a variable of the environment.
+func (d *decoder) variable(name string) (string, bool) {
+	if d.lookup == nil {
+		return "", false
+	}
+	return d.lookup(name)
 }
 
 // add notes a problem at a node's position; nil is the start of the file.
@@ -43,10 +49,14 @@ func (d *decoder) add(at *yaml.Node, path, message string) {
 
 // spend takes a node's cost from the budget and tells whether there is any
 // left to read it.
-func (d *decoder) spend(n *yaml.Node) bool {
-	d.budget -= nodeCost + len(n.Value)
+func (d *decoder) spend(n *yaml.Node) bool { return d.charge(n, nodeCost+len(n.Value)) }
+
+// charge takes a cost, which a node causes, from the budget and tells whether
+// there is any left.
+func (d *decoder) charge(n *yaml.Node, cost int) bool {
+	d.budget -= cost
 	if d.budget < 0 && d.exhausted == nil {
-		d.add(n, "", "aliases and merges make the file too large")
+		d.add(n, "", "aliases, merges and replicas make the configuration too large")
 		d.exhausted = new(d.problems[len(d.problems)-1])
 	}
 	return d.budget >= 0
@@ -81,6 +91,12 @@ func (v value) atKey() value {
 		v.node = v.key
 	}
 	return v
+}
+
+// place is where the value stands, for other problems' messages.
+func (v value) place() string {
+	at := v.atKey().node
+	return v.d.file + ":" + strconv.Itoa(at.Line)
 }
 
 func (v value) isMapping() bool { return v.node.Kind == yaml.MappingNode }
@@ -279,8 +295,8 @@ func (v value) checkTag() {
 // file's directory. "" stays.
 func (v value) absolute() (string, bool) {
 	path, ok := plainText(v)
-	if ok && path != "" && !filepath.IsAbs(path) {
-		path = filepath.Join(v.d.dir, path)
+	if ok && path != "" {
+		path = v.d.absolute(path)
 	}
 	return path, ok
 }

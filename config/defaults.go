@@ -11,6 +11,7 @@ const (
 	DefaultShutdownTimeout = 8 * time.Second
 	DefaultTTL             = 20 * time.Second
 	DefaultDrain           = 1 * time.Second
+	DefaultStartTimeout    = 60 * time.Second
 	DefaultKey             = "service"
 	DefaultDockerHost      = "unix:///var/run/docker.sock"
 )
@@ -21,7 +22,7 @@ const EnvDockerHost = "DOCKER_HOST"
 
 // DefaultProgram returns a program that has only its name and every default.
 func DefaultProgram(name string) Program {
-	return Program{Name: name, Policy: Policy{
+	return Program{Name: name, Group: name, Policy: Policy{
 		Autostart:        true,
 		Restart:          Restart{Mode: RestartOnFailure, Max: 10},
 		SuccessExitCodes: []int{0},
@@ -37,6 +38,7 @@ func DefaultProgram(name string) Program {
 		StopSignal:      syscall.SIGTERM,
 		StopGracePeriod: 5 * time.Second,
 		KillMode:        KillMixed,
+		StartTimeout:    DefaultStartTimeout,
 	}}
 }
 

@@ -3,12 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // environment reads a mapping of names to values or a list of NAME=value. A
-// name without a value is inherited, as every other variable is, so it adds
-// nothing.
+// name without a value is passed on from sidekick's environment, where an
+// env file cannot win over it; it adds nothing if it is not there.
 func environment(v value) ([]string, bool) {
 	if v.isList() {
 		return environmentList(v)
@@ -24,6 +25,7 @@ func environment(v value) ([]string, bool) {
 			continue
 		}
 		if isNull(e.node) {
+			env = v.passOn(env, e.name)
 			continue
 		}
 		if s, ok := plainText(e.value); ok {
@@ -49,10 +51,37 @@ func environmentList(v value) ([]string, bool) {
 			item.problem("%s is listed twice", quote(name))
 		} else if hasValue {
 			env = append(env, s)
+		} else {
+			env = v.passOn(env, name)
 		}
 		listed[name] = true
 	}
 	return env, true
+}
+
+func (v value) passOn(env []string, name string) []string {
+	if s, set := v.d.variable(name); set {
+		return append(env, name+"="+s)
+	}
+	return env
+}
+
+// envFromFile reads a mapping of variables to files. It is sorted, for its
+// order means nothing.
+func envFromFile(v value) ([]EnvFromFile, bool) {
+	var all []EnvFromFile
+	for _, e := range v.entries() {
+		path, ok := e.absolute()
+		if err := checkVariable(e.name); err != nil {
+			e.keyProblem("%s", err)
+		} else if ok && path == "" {
+			e.problem("is empty: name a file")
+		} else if ok {
+			all = append(all, EnvFromFile{Name: e.name, Path: path})
+		}
+	}
+	slices.SortFunc(all, func(a, b EnvFromFile) int { return strings.Compare(a.Name, b.Name) })
+	return all, true
 }
 
 // checkVariable refuses what no program could read back, and a $ that hopes

@@ -14,6 +14,12 @@ type file struct {
 	programs        []*program
 	registry        registry
 	control         Control
+
+	named map[string]value // by the programs' keys: where they stand
+	// included holds the absolute paths of what was included; incomplete: some
+	// of it could not be read, so nobody knows which programs there are.
+	included   map[string]bool
+	incomplete bool
 }
 
 func newFile(lookup func(string) (string, bool)) *file {
@@ -21,6 +27,8 @@ func newFile(lookup func(string) (string, bool)) *file {
 		shutdownTimeout: DefaultShutdownTimeout,
 		registry:        registry{Registry: DefaultRegistry(lookup)},
 		control:         Control{Mode: 0o600},
+		named:           map[string]value{},
+		included:        map[string]bool{},
 	}
 }
 
@@ -33,17 +41,23 @@ func (f *file) config() *Config {
 	return c
 }
 
-// read reads the top level of the file.
+// read reads the top level of the file, then what it includes.
 func (f *file) read(root value) {
 	f.at = root
-	f.given = root.dispatch(withoutExtensions(root.entries()), table{
+	f.given = root.dispatch(withoutExtensions(root.entries()), f.keys())
+	f.readIncludes()
+}
+
+// keys is the table of the top level.
+func (f *file) keys() table {
+	return table{
 		// At least a second: its last half belongs to the final kill.
 		"shutdown_timeout": set(&f.shutdownTimeout, duration(time.Second)),
 		"programs":         f.readPrograms,
 		"registry":         f.registry.read,
 		"control":          f.readControl,
-		"include":          notYet,
-	})
+		"include":          func(value) {}, // last, so that the order of keys does not matter
+	}
 }
 
 // withoutExtensions drops the keys that are left to the user.
@@ -61,19 +75,19 @@ var programName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
 func (f *file) readPrograms(v value) {
 	if isNull(v.node) {
-		v.problem("is empty: a configuration needs at least one program")
+		v.problem(noPrograms)
 		return
 	}
-	before := len(v.d.problems)
-	entries := v.entries()
-	if len(entries) == 0 && len(v.d.problems) == before {
-		v.problem("is empty: a configuration needs at least one program")
-	}
-	for _, e := range entries {
+	for _, e := range v.entries() {
 		checkName(e)
-		f.programs = append(f.programs, readProgram(e))
+		programs := readCopies(e)
+		if f.claim(e) {
+			f.programs = append(f.programs, programs...)
+		}
 	}
 }
+
+const noPrograms = "is empty: a configuration needs at least one program"
 
 func checkName(e entry) {
 	switch {

@@ -22,8 +22,10 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Add([]byte("a: &a {<<: *a}\nprograms: *a"))
+	f.Add([]byte("programs: {a: {command: a, replicas: 3, environment: [REPLICA]}, a-3: {command: b, depends_on: [a], env_file: web.env}}"))
+	f.Add([]byte("include: [web.*]\nprograms: {a: {command: a}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("f.yaml", data, lookupIn(testEnv))
+		c, err := Parse("testdata/f.yaml", data, lookupIn(testEnv))
 		if err == nil {
 			checkPromises(t, c)
 			return
@@ -48,12 +50,36 @@ func checkPromises(t *testing.T, c *Config) {
 	if len(c.Programs) == 0 || len(order) != len(c.Programs) {
 		t.Errorf("%d programs, %d in order", len(c.Programs), len(order))
 	}
+	byName := map[string]bool{}
+	for _, p := range c.Programs {
+		if byName[p.Name] {
+			t.Errorf("two programs are called %s", p.Name)
+		}
+		byName[p.Name] = true
+	}
 	for _, p := range c.Programs {
 		checkProgram(t, c, p)
+		for _, d := range p.Policy.DependsOn {
+			if !byName[d.Program] || d.Program == p.Name {
+				t.Errorf("%s depends on %s", p.Name, d.Program)
+			}
+		}
+	}
+	if plan := Diff(c, c); !plan.Empty() || len(plan.Same) != len(c.Programs) {
+		t.Errorf("differs from itself: %s", plan)
 	}
 }
 
 func checkProgram(t *testing.T, c *Config, p Program) {
+	l := p.Launch.Limits
+	if p.Launch.Watchdog != 0 && !p.Launch.Notify || p.Launch.Group != "" && p.Launch.User == "" || slices.Contains(l.CapAdd, "ALL") {
+		t.Errorf("%s: %+v", p.Name, p.Launch)
+	}
+	for _, u := range l.Ulimits {
+		if _, known := UlimitResource(u.Name); !known || u.Soft > u.Hard {
+			t.Errorf("%s: %+v", p.Name, u)
+		}
+	}
 	if len(p.Launch.Command) == 0 || p.Launch.Command[0] == "" {
 		t.Errorf("%s: command %q", p.Name, p.Launch.Command)
 	}
@@ -68,7 +94,7 @@ func checkProgram(t *testing.T, c *Config, p Program) {
 		}
 	}
 	for _, check := range p.Policy.Checks {
-		if check.Interval <= 0 || check.Timeout <= 0 || check.Retries < 1 || check.Address == "" && check.URL == "" {
+		if check.Interval <= 0 || check.Timeout <= 0 || check.Retries < 1 || check.Address == "" && check.URL == "" && len(check.Command) == 0 {
 			t.Errorf("%s: %+v", p.Name, check)
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -42,6 +43,7 @@ func TestDefaults(t *testing.T) {
 		ShutdownTimeout: 8 * time.Second,
 		Programs: []Program{{
 			Name:   "web",
+			Group:  "web",
 			Launch: Launch{Command: []string{"node", "server.js"}},
 			Policy: Policy{
 				Autostart:        true,
@@ -56,6 +58,7 @@ func TestDefaults(t *testing.T) {
 				StopSignal:      syscall.SIGTERM,
 				StopGracePeriod: 5 * time.Second,
 				KillMode:        KillMixed,
+				StartTimeout:    time.Minute,
 			},
 		}},
 		Registry: Registry{
@@ -76,7 +79,7 @@ func TestEveryKey(t *testing.T) {
 		Command:    []string{"node", "/srv/my app/server.js", "--port", "9000", "--name", "a b"},
 		WorkingDir: "/srv",
 		Environment: []string{
-			"LEVEL=info", "PORT=9000", "DEBUG=no", "OCTAL=0755", "COST=$5 and $6", "EMPTY=",
+			"COST=$5 and $6", "DEBUG=no", "EMPTY=", "LEVEL=info", "OCTAL=0755", "PORT=9000",
 		},
 	}
 	web.Policy = Policy{
@@ -88,6 +91,7 @@ func TestEveryKey(t *testing.T) {
 		StopSignal:       syscall.SIGHUP,
 		StopGracePeriod:  10 * time.Second,
 		KillMode:         KillGroup,
+		StartTimeout:     time.Minute,
 		Checks: []Check{{
 			Kind: ProbeHTTP, URL: "http://:8000/healthz?full=1",
 			Headers: map[string]string{"X-Probe": "1"}, Status: []int{200, 204},
@@ -120,7 +124,7 @@ func TestEveryKey(t *testing.T) {
 
 	want := &Config{
 		ShutdownTimeout: 30 * time.Second,
-		Programs:        []Program{web, db, migrate, cache},
+		Programs:        []Program{web, db, migrate, cache, confined()},
 		Registry: Registry{
 			Etcd: &Etcd{
 				Endpoints: []string{"http://10.1.0.101:2379", "https://[::1]:2379"},
@@ -128,6 +132,7 @@ func TestEveryKey(t *testing.T) {
 				TLS: &TLS{CAFile: "/etc/ca.pem", CertFile: "/c.pem", KeyFile: "/k.pem", ServerName: "etcd"},
 			},
 			TTL:    time.Minute,
+			Drain:  5 * time.Second,
 			Docker: Docker{Host: "tcp://proxy:2375", Container: "abc123"},
 		},
 		Control: Control{Socket: "/etc/run/s.sock", Mode: 0o660},
@@ -135,6 +140,28 @@ func TestEveryKey(t *testing.T) {
 	if d := diff(want, load(t, "testdata/good/all.yaml")); d != "" {
 		t.Error(d)
 	}
+}
+
+// confined is the program of good/all.yaml with the keys about its process.
+func confined() Program {
+	p := DefaultProgram("confined")
+	p.Launch = Launch{
+		Command:     []string{"x"},
+		EnvFromFile: []EnvFromFile{{"API_KEY", "/run/secrets/api"}, {"DB_PASS", "/etc/secrets/db"}},
+		User:        "app", Group: "1000",
+		Limits: Limits{
+			Ulimits: []Ulimit{{"core", 0, 0}, {"memlock", 1 << 16, math.MaxUint64}, {"nofile", 1024, 65536}, {"nproc", math.MaxUint64, math.MaxUint64}},
+			Umask:   new(uint32(0o027)), Nice: new(-5), OOMScoreAdj: new(500), NoNewPrivileges: true,
+			CapDrop: []string{"ALL"}, CapAdd: []string{"CAP_CHOWN", "CAP_NET_BIND_SERVICE"},
+		},
+		Notify: true, Watchdog: 30 * time.Second,
+	}
+	p.Policy.StartTimeout = 5 * time.Minute
+	p.Policy.RestartUnhealthy = true
+	check := DefaultCheck()
+	check.Kind, check.Command = ProbeExec, []string{"pg_isready", "-U", "my user"}
+	p.Policy.Checks = []Check{check}
+	return p
 }
 
 // TestContractKeys wants every key of the public contract to be known: built,
@@ -149,13 +176,8 @@ func TestContractKeys(t *testing.T) {
 		paths = append(paths, p.Path)
 	}
 	want := strings.Fields(`
-		include
-		programs.db.healthcheck.exec programs.db.healthcheck.on_failure programs.cache.healthcheck.grpc
-		programs.web.user programs.web.env_file programs.web.env_from_file programs.web.replicas
-		programs.web.notify programs.web.start_timeout programs.web.watchdog
+		programs.cache.healthcheck.grpc
 		programs.web.logging.path programs.web.logging.max_size programs.web.logging.max_files
-		programs.web.ulimits programs.web.umask programs.web.nice programs.web.oom_score_adj
-		programs.web.no_new_privileges programs.web.cap_drop programs.web.cap_add
 		registry.format[1] registry.format[2] registry.format[3] registry.format[4]
 		control.group control.supervisorctl control.metrics`)
 	if d := cmp.Diff(want, paths); d != "" {
@@ -324,5 +346,24 @@ func TestRelativePaths(t *testing.T) {
 	want := Launch{Command: []string{"./a"}, WorkingDir: filepath.Join(dir, "conf", "app")}
 	if d := cmp.Diff(want, c.Programs[0].Launch); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestDocumentedFile: what docs/file.md shows can be used.
+func TestDocumentedFile(t *testing.T) {
+	text, err := os.ReadFile("../docs/file.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(text), "```yaml\n")
+	file, _, _ := strings.Cut(blocks[1], "```")
+	path := writeFiles(t, map[string]string{"sidekick.yaml": file, "web.env": ""})
+	if _, err := Load(path, lookupIn(nil)); err != nil {
+		t.Error(err)
+	}
+	for key := range (&program{}).keys() {
+		if key != "logging" && !strings.Contains(file, "\n    "+key+":") {
+			t.Errorf("docs/file.md does not name %s", key)
+		}
 	}
 }

@@ -17,12 +17,12 @@ import (
 func (p *program) readHealthcheck(v value) {
 	const shortest = time.Millisecond // none at all would be a busy loop
 	c := DefaultCheck()
-	var ignored string
+	var onFailure string
 	before := len(v.d.problems)
 	given := v.keys(table{
 		"tcp":  func(v value) { c.Kind = ProbeTCP; set(&c.Address, text(parseDialAddress))(v) },
 		"http": func(v value) { c.Kind = ProbeHTTP; readHTTP(v, &c) },
-		"exec": notYet,
+		"exec": func(v value) { c.Kind = ProbeExec; set(&c.Command, command)(v) },
 		"grpc": notYet,
 
 		"interval":       set(&c.Interval, duration(shortest)),
@@ -30,7 +30,7 @@ func (p *program) readHealthcheck(v value) {
 		"retries":        set(&c.Retries, integer(1, 1_000_000)),
 		"start_period":   set(&c.StartPeriod, duration(0)),
 		"start_interval": set(&c.StartInterval, duration(shortest)),
-		"on_failure":     set(&ignored, oneOf([]string{"none"}, "restart")),
+		"on_failure":     set(&onFailure, oneOf([]string{"none", restartOnFailure})),
 	})
 	var probes []string
 	for _, probe := range []string{"tcp", "http", "exec", "grpc"} {
@@ -42,10 +42,14 @@ func (p *program) readHealthcheck(v value) {
 	case len(probes) > 1:
 		v.keyProblem("has %s: give exactly one", strings.Join(probes, " and "))
 	case len(probes) == 0 && len(v.d.problems) == before:
-		v.keyProblem("needs a probe: tcp or http")
+		v.keyProblem("needs a probe: tcp, http or exec")
 	}
 	p.Policy.Checks = []Check{c}
+	p.Policy.RestartUnhealthy = onFailure == restartOnFailure
 }
+
+// restartOnFailure is a value of healthcheck.on_failure.
+const restartOnFailure = "restart"
 
 // parseDialAddress reads PORT or HOST:PORT as Check.Address wants it.
 func parseDialAddress(s string) (string, error) {
@@ -128,6 +132,9 @@ func headers(v value) (map[string]string, bool) {
 		if s, ok := text(headerValue)(e.value); ok {
 			all[e.name] = s
 		}
+	}
+	if len(all) == 0 {
+		all = nil // none, which is no other configuration than not to say it
 	}
 	return all, v.isMapping()
 }

@@ -9,14 +9,38 @@ import (
 	"syscall"
 )
 
-// Env lays the program's own variables over the inherited ones. Each name
-// stands once in the result.
-func (l *Launch) Env(inherited []string) []string {
-	env := slices.Clone(inherited)
-	for _, entry := range l.Environment {
+// Env lays the program's own variables over the inherited ones.
+func (l *Launch) Env(inherited []string) []string { return OverlayEnv(inherited, l.Environment) }
+
+// normalise makes equal environments equal lists, however the file orders them:
+// each name once, sorted.
+func normalise(env []string) []string {
+	env = OverlayEnv(nil, env)
+	slices.Sort(env)
+	return env
+}
+
+// OverlayEnv lays the variables of top over those of base, both NAME=value.
+// A name of top stands once in the result.
+func OverlayEnv(base, top []string) []string {
+	over := make(map[string]string, len(top))
+	var names []string // of top, by their last place
+	for _, entry := range slices.Backward(top) {
 		name, _, _ := strings.Cut(entry, "=")
-		env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
-		env = append(env, entry)
+		if _, seen := over[name]; !seen {
+			over[name] = entry
+			names = append(names, name)
+		}
+	}
+	var env []string
+	for _, entry := range base {
+		name, _, _ := strings.Cut(entry, "=")
+		if _, replaced := over[name]; !replaced {
+			env = append(env, entry)
+		}
+	}
+	for _, name := range slices.Backward(names) {
+		env = append(env, over[name])
 	}
 	return env
 }
@@ -27,6 +51,9 @@ func (l *Launch) Env(inherited []string) []string {
 // has is not executable.
 func (l *Launch) Executable(env []string) (string, error) {
 	name := l.Command[0]
+	if name == "" {
+		return "", fmt.Errorf("%q: %w", name, syscall.ENOENT)
+	}
 	if strings.Contains(name, "/") {
 		return name, nil // exec itself tells what is wrong with it
 	}

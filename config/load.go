@@ -7,11 +7,8 @@ import (
 	"path/filepath"
 )
 
-// maxFile is the largest file that is read, in bytes. A configuration is
-// written by people; anything larger is another file named by mistake.
-const maxFile = 1 << 20
-
-// Load reads and checks a file. lookup gives the variables of ${VAR}: it is
+// Load reads and checks a file, with the files that it includes and the env
+// files that programs name. lookup gives the variables of ${VAR}: it is
 // os.LookupEnv or like it. The error is Problems, all of them, or one about
 // reading the file.
 func Load(path string, lookup func(string) (string, bool)) (*Config, error) {
@@ -33,17 +30,18 @@ func read(path string) ([]byte, error) {
 }
 
 // Parse checks the bytes of a file. Its path is shown in problems, and
-// relative paths in the file are relative to the path's directory. The error
-// is Problems, or says that the current directory cannot be told.
+// relative paths in the file are relative to the path's directory: that is
+// where included files and env files are read. The error is Problems, or says
+// that the current directory cannot be told.
 func Parse(path string, data []byte, lookup func(string) (string, bool)) (*Config, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell the directory of %s: %w", path, err)
 	}
-	d := &decoder{file: path, dir: filepath.Dir(absolute), lookup: lookup, budget: maxExpansion}
+	d := newDecoder(path, absolute, lookup)
 	f := d.root(data)
 	if len(d.problems) > 0 {
-		return nil, d.problems.sorted()
+		return nil, d.problems.sorted(d.files)
 	}
 	return f.config(), nil
 }

@@ -123,6 +123,14 @@ func TestWarnings(t *testing.T) {
 				`programs.a.command: "|" is passed on as it is, for no shell is run; if you want one, write [sh, -c, …]`,
 				`programs.b.command: "$PORT" is passed on as it is, for no shell is run; if you want one, write [sh, -c, …]`,
 			}},
+		{"secrets", "programs: {a: {command: GOOD, env_from_file: {A: DIR/none, B: DIR, C: GOOD}}}",
+			[]string{"programs.a.env_from_file.A: cannot find DIR/none", "programs.a.env_from_file.B: DIR is a directory"}},
+		{"probe", "programs: {a: {command: GOOD, working_dir: DIR/bin, healthcheck: {exec: ./good}}, b: {command: GOOD, healthcheck: {exec: none && x}}}",
+			[]string{
+				`programs.b.healthcheck.exec: cannot execute none: no such file or directory in PATH "/nowhere"`,
+				`programs.b.healthcheck.exec: "&&" is passed on as it is, for no shell is run; if you want one, write [sh, -c, …]`,
+			}},
+		{"copies", "programs: {a: {command: 'DIR/none ${REPLICA}', replicas: 3}}", []string{"programs.a.command: cannot execute DIR/none: no such file or directory"}},
 		{"files", "programs: {a: {command: GOOD}}\nregistry: {etcd: {endpoints: ['http://e:1'], username: u, password_file: DIR/none, tls: {ca_file: GOOD}}}",
 			[]string{"registry.etcd.password_file: cannot find DIR/none"}},
 	} {

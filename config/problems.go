@@ -8,9 +8,11 @@ import (
 	"unicode"
 )
 
-// Problem is one thing that is wrong with a file.
+// Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	File string // as it was given to Load or Parse
+	// File is as it was given to Load or Parse; of an included file or an
+	// env file, the path from there.
+	File string
 	// Line and Column count from 1, columns in characters. Column is 1
 	// where only the line is known, both are 1 where nothing is.
 	Line, Column int
@@ -27,8 +29,8 @@ func (p Problem) String() string {
 	return where + p.Message
 }
 
-// Problems is everything that is wrong with a file, in the order of its lines
-// and without repetitions.
+// Problems is everything that is wrong with a configuration, in the order of its
+// files and their lines, and without repetitions.
 type Problems []Problem
 
 // Error gives one problem a line.
@@ -40,11 +42,17 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted returns the problems in the order of the file, each once: a mapping
-// that is merged into several places is read several times.
-func (ps Problems) sorted() Problems {
+// sorted returns the problems in the order of the files and of their lines,
+// each once: a mapping that is merged into several places is read several
+// times. files are in the order in which they were opened.
+func (ps Problems) sorted(files []string) Problems {
+	rank := map[string]int{}
+	for i, name := range files {
+		rank[name] = i
+	}
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(
+			cmp.Compare(rank[a.File], rank[b.File]),
 			cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Column, b.Column),
 			cmp.Compare(a.Path, b.Path),

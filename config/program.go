@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,25 +18,49 @@ type program struct {
 	depends  []value // parallel to Policy.DependsOn
 	register []value // parallel to Policy.Register
 	// badRegister: not all of `register` could be read, so nobody knows
-	// what would be checked.
-	badRegister bool
+	// what would be checked. badNotify: nor whether `notify` is meant.
+	badRegister, badNotify bool
+
+	replicas  int
+	fromFiles []string // the variables of env_file
 }
 
-// readProgram reads one entry of `programs`. Every key of a program stands in
-// this table.
+// readProgram reads one entry of `programs`, or one copy of one.
 func readProgram(e entry) *program {
-	p := &program{Program: DefaultProgram(e.name), at: e.value}
+	p := &program{Program: DefaultProgram(e.name), at: e.value, replicas: 1}
+	p.given = e.keys(p.keys())
+	p.Launch.Environment = normalise(slices.Concat(p.fromFiles, p.Launch.Environment))
+	return p
+}
+
+// keys is the table in which every key of a program stands.
+func (p *program) keys() table {
 	launch, policy := &p.Launch, &p.Policy
-	p.given = e.keys(table{
-		"command":     set(&launch.Command, command),
-		"working_dir": set(&launch.WorkingDir, value.absolute),
-		"environment": set(&launch.Environment, environment),
+	return table{
+		"command":       set(&launch.Command, command),
+		"working_dir":   set(&launch.WorkingDir, value.absolute),
+		"user":          p.readUser,
+		"environment":   set(&launch.Environment, environment),
+		"env_file":      p.readEnvFile,
+		"env_from_file": set(&launch.EnvFromFile, envFromFile),
+		"replicas":      set(&p.replicas, integer(1, maxReplicas)),
+		"notify":        p.readNotify,
+		"watchdog":      set(&launch.Watchdog, text(parseWatchdog)),
+
+		"ulimits":           set(&launch.Limits.Ulimits, ulimits),
+		"umask":             set(&launch.Limits.Umask, pointer(text(parseUmask))),
+		"nice":              set(&launch.Limits.Nice, pointer(integer(-20, 19))),
+		"oom_score_adj":     set(&launch.Limits.OOMScoreAdj, pointer(integer(-1000, 1000))),
+		"no_new_privileges": set(&launch.Limits.NoNewPrivileges, boolean),
+		"cap_drop":          set(&launch.Limits.CapDrop, droppedCapabilities),
+		"cap_add":           set(&launch.Limits.CapAdd, addedCapabilities),
 
 		"autostart":          set(&policy.Autostart, boolean),
 		"restart":            set(&policy.Restart, text(ParseRestart)),
 		"success_exit_codes": set(&policy.SuccessExitCodes, listOf(integer(0, 255))),
 		"backoff":            func(v value) { readBackoff(v, &policy.Backoff) },
 		"min_uptime":         set(&policy.MinUptime, duration(0)),
+		"start_timeout":      set(&policy.StartTimeout, duration(time.Millisecond)),
 		"essential":          set(&policy.Essential, boolean),
 		"depends_on":         p.readDependsOn,
 		"stop_signal":        set(&policy.StopSignal, text(ParseSignal)),
@@ -44,23 +69,18 @@ func readProgram(e entry) *program {
 		"healthcheck":        p.readHealthcheck,
 		"register":           p.readRegister,
 		"logging":            readLogging,
+	}
+}
 
-		"user":              notYet,
-		"env_file":          notYet,
-		"env_from_file":     notYet,
-		"replicas":          notYet,
-		"notify":            notYet,
-		"start_timeout":     notYet,
-		"watchdog":          notYet,
-		"ulimits":           notYet,
-		"umask":             notYet,
-		"nice":              notYet,
-		"oom_score_adj":     notYet,
-		"no_new_privileges": notYet,
-		"cap_drop":          notYet,
-		"cap_add":           notYet,
-	})
-	return p
+func (p *program) readUser(v value) {
+	if a, ok := text(parseUser)(v); ok {
+		p.Launch.User, p.Launch.Group = a.user, a.group
+	}
+}
+
+func (p *program) readNotify(v value) {
+	notify, ok := boolean(v)
+	p.Launch.Notify, p.badNotify = notify, !ok
 }
 
 // has says whether a key was given, well or badly.

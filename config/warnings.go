@@ -19,7 +19,11 @@ const finalKill = 500 * time.Millisecond
 func Warnings(c *Config) []string {
 	var all []string
 	for i := range c.Programs {
-		all = append(all, programWarnings(&c.Programs[i])...)
+		for _, w := range programWarnings(&c.Programs[i]) {
+			if !slices.Contains(all, w) { // copies are alike
+				all = append(all, w)
+			}
+		}
 	}
 	all = append(all, missingFiles(c.Registry.Etcd)...)
 	if w := shutdownWarning(c); w != "" {
@@ -31,18 +35,46 @@ func Warnings(c *Config) []string {
 func programWarnings(p *Program) []string {
 	var all []string
 	warn := func(key, format string, args ...any) {
-		all = append(all, oneLine("programs."+p.Name+"."+key+": "+fmt.Sprintf(format, args...)))
+		all = append(all, oneLine("programs."+p.Group+"."+key+": "+fmt.Sprintf(format, args...)))
 	}
 	if dir := p.Launch.WorkingDir; dir != "" && !isDir(dir) {
 		warn("working_dir", "there is no directory %s", dir)
 	}
-	if err := p.Launch.executableProblem(p.Launch.Env(os.Environ())); err != nil {
-		warn("command", "cannot execute %s", err)
+	for _, file := range p.Launch.EnvFromFile {
+		if problem := unreadable(file.Path); problem != "" {
+			warn("env_from_file."+file.Name, "%s", problem)
+		}
 	}
-	if w := shellWord(p.Launch.Command); w != "" {
-		warn("command", "%s is passed on as it is, for no shell is run; if you want one, write [sh, -c, …]", quote(w))
+	commandWarnings(&p.Launch, p.Launch.Command, func(format string, args ...any) { warn("command", format, args...) })
+	for _, c := range p.Policy.Checks {
+		if c.Kind == ProbeExec {
+			commandWarnings(&p.Launch, c.Command, func(format string, args ...any) { warn("healthcheck.exec", format, args...) })
+		}
 	}
 	return all
+}
+
+// commandWarnings looks at a command that is executed like that of a program.
+func commandWarnings(l *Launch, command []string, warn func(format string, args ...any)) {
+	as := Launch{Command: command, WorkingDir: l.WorkingDir, Environment: l.Environment}
+	if err := as.executableProblem(as.Env(os.Environ())); err != nil {
+		warn("cannot execute %s", err)
+	}
+	if w := shellWord(command); w != "" {
+		warn("%s is passed on as it is, for no shell is run; if you want one, write [sh, -c, …]", quote(w))
+	}
+}
+
+// unreadable says why the content of a file cannot be had here and now, or "".
+func unreadable(path string) string {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "cannot find " + path
+	case info.IsDir():
+		return path + " is a directory"
+	}
+	return ""
 }
 
 func isDir(path string) bool {

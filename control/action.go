@@ -64,22 +64,26 @@ const keyPoll = 20 * time.Millisecond
 func (s *Server) reach(ctx context.Context, g goal) (*Program, error) {
 	late := time.NewTimer(max(g.wait, time.Second))
 	defer late.Stop()
-	poll := time.NewTicker(keyPoll)
-	defer poll.Stop()
+	var poll <-chan time.Time // nil: it has no key to wait for
 	for {
 		snapshot, newer := s.supervisor.Snapshot()
 		if snapshot.Sequence >= g.accepted.Sequence {
-			st, ok := find(snapshot, g.name)
+			st, ok := snapshot.Program(g.name)
 			if !ok {
 				return nil, unknown(g.name)
 			}
-			if reached, err := s.reached(g, &st); reached || err != nil {
-				return s.shown(g.name, err)
+			if reached, err := s.reached(g, st); reached || err != nil {
+				return s.shown(st, err)
+			}
+			if len(st.Config.Policy.Register) > 0 && poll == nil {
+				ticker := time.NewTicker(keyPoll)
+				defer ticker.Stop()
+				poll = ticker.C
 			}
 		}
 		select {
 		case <-newer:
-		case <-poll.C:
+		case <-poll:
 		case <-s.supervisor.Done():
 			return nil, actionError(g.name, supervisor.ErrShuttingDown)
 		case <-ctx.Done():
@@ -90,12 +94,15 @@ func (s *Server) reach(ctx context.Context, g goal) (*Program, error) {
 	}
 }
 
-func (s *Server) shown(name string, err error) (*Program, error) {
+// shown is the program without its statistics: to gather them takes a walk
+// through all of /proc, too much for each of a thousand programs in a row.
+func (s *Server) shown(st *supervisor.ProgramStatus, err error) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	snapshot, _ := s.supervisor.Snapshot()
-	return s.program(snapshot, name)
+	p := program(*st)
+	p.Registrations = append(p.Registrations, s.registrations()[st.Name]...)
+	return &p, nil
 }
 
 func (s *Server) reached(g goal, st *supervisor.ProgramStatus) (bool, error) {
@@ -131,7 +138,7 @@ func (s *Server) hasStopped(st *supervisor.ProgramStatus) (bool, error) {
 // since etcd is away or the address is unknown, is not waited for; `status` tells
 // why.
 func (s *Server) registered(name string) bool {
-	if s.registrar == nil || !s.registrar.Answers() {
+	if !s.registrar.Answers() {
 		return true
 	}
 	for _, r := range s.registrar.Registrations() {
@@ -144,7 +151,10 @@ func (s *Server) registered(name string) bool {
 
 func (s *Server) late(g goal) error {
 	snapshot, _ := s.supervisor.Snapshot()
-	st, _ := find(snapshot, g.name)
+	st, ok := snapshot.Program(g.name)
+	if !ok {
+		return unknown(g.name)
+	}
 	why := st.Reason
 	for _, c := range st.Checks {
 		if c.Status != supervisor.Healthy {

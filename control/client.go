@@ -81,16 +81,30 @@ func (c *Client) Programs(ctx context.Context) ([]Program, error) {
 // most wait; 0: it does not wait.
 func (c *Client) Act(ctx context.Context, action supervisor.Action, name string, wait time.Duration) (Program, error) {
 	var p Program
+	if name == "" {
+		return p, unknown(name)
+	}
 	path := "/v1/programs/" + url.PathEscape(name) + "/" + string(action)
 	if wait > 0 {
 		path += "?wait=" + wait.String()
 	}
-	err := c.do(ctx, http.MethodPost, path, &p)
+	err := c.doWithin(ctx, wait+answerTimeout, http.MethodPost, path, &p)
 	return p, err
 }
 
 // do makes one request; an error of the API is an *Error.
 func (c *Client) do(ctx context.Context, method, path string, result any) error {
+	return c.doWithin(ctx, answerTimeout, method, path, result)
+}
+
+// answerTimeout is how long a sidekick that lives may take for an answer that
+// waits for nothing.
+const answerTimeout = 10 * time.Second
+
+// doWithin gives up when there is no answer within the limit.
+func (c *Client) doWithin(ctx context.Context, limit time.Duration, method, path string, result any) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, "http://sidekick"+path, nil)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 // Program is one program as the API shows it.
 type Program struct {
 	Name          string         `json:"name"`
+	Group         string         `json:"group"` // the name in the file, of all replicas
 	State         string         `json:"state"` // STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL
 	Want          string         `json:"want"`  // up or down
 	Pid           int            `json:"pid"`   // 0: no process
@@ -39,6 +40,7 @@ type Registration struct {
 	Address string    `json:"address"` // host:port, "" while unknown
 	Since   time.Time `json:"since"`   // of the key, or of the reason
 	Reason  string    `json:"reason"`  // "" while the key exists, else why it does not
+	Warning string    `json:"warning"` // what puts a key that exists in doubt
 }
 
 // OK is the rule for `status`: what should run runs, what should end ended well.

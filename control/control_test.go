@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sidekick/config"
 	"sidekick/registrar"
 	"sidekick/supervisor"
 	"sidekick/supervisor/child"
@@ -42,12 +43,16 @@ func newFake(programs ...supervisor.ProgramStatus) *fakeSupervisor {
 func (f *fakeSupervisor) show(programs ...supervisor.ProgramStatus) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for i := range programs {
+		programs[i].Config = &config.Program{Name: programs[i].Name, Group: "group-of-" + programs[i].Name,
+			Policy: config.Policy{Register: make([]config.Registration, 1)}}
+	}
 	sequence := uint64(1)
 	if f.snapshot != nil {
 		sequence = f.snapshot.Sequence + 1
 		close(f.newer)
 	}
-	f.snapshot, f.newer = &supervisor.Snapshot{Sequence: sequence, Programs: programs}, make(chan struct{})
+	f.snapshot, f.newer = supervisor.NewSnapshot(sequence, programs), make(chan struct{})
 }
 
 func (f *fakeSupervisor) Snapshot() (*supervisor.Snapshot, <-chan struct{}) {
@@ -100,7 +105,7 @@ func serve(t *testing.T, s Supervisor, r Registrar) *Client {
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := NewServer(s, r, slog.New(slog.DiscardHandler)).Serve(ctx, l); err != nil {
+		if err := NewServer(s, r, fakeReloader{}, slog.New(slog.DiscardHandler)).Serve(ctx, l); err != nil {
 			t.Error(err)
 		}
 	})
@@ -157,7 +162,7 @@ func TestErrors(t *testing.T) {
 	f.act = func(_ supervisor.Action, name string) (supervisor.Accepted, error) {
 		return supervisor.Accepted{}, &supervisor.UnknownProgramError{Name: name}
 	}
-	c := serve(t, f, nil)
+	c := serve(t, f, &fakeRegistrar{})
 	for _, q := range []struct {
 		method, path, code string
 		status             int
@@ -182,7 +187,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestErrorBody(t *testing.T) {
-	c := serve(t, newFake(), nil)
+	c := serve(t, newFake(), &fakeRegistrar{})
 	response, err := c.http.Get("http://sidekick/v1/programs/no")
 	if err != nil {
 		t.Fatal(err)
@@ -289,7 +294,7 @@ func TestActOutcomes(t *testing.T) {
 
 func TestActWithoutWaiting(t *testing.T) {
 	f := newFake(supervisor.ProgramStatus{Name: "web", State: supervisor.Stopping})
-	c := serve(t, f, nil)
+	c := serve(t, f, &fakeRegistrar{})
 	if p, err := c.Act(t.Context(), supervisor.Stop, "web", 0); err != nil || p.State != "STOPPING" {
 		t.Errorf("got %+v, %v", p, err)
 	}
@@ -303,7 +308,7 @@ func TestShuttingDown(t *testing.T) {
 	f.act = func(supervisor.Action, string) (supervisor.Accepted, error) {
 		return supervisor.Accepted{}, supervisor.ErrShuttingDown
 	}
-	c := serve(t, f, nil)
+	c := serve(t, f, &fakeRegistrar{})
 	_, err := c.Act(t.Context(), supervisor.Stop, "web", time.Second)
 	if e, ok := errors.AsType[*Error](err); !ok || e.Code != "shutting_down" {
 		t.Errorf("got %v", err)
@@ -357,7 +362,7 @@ func TestListen(t *testing.T) {
 }
 
 func TestDialSkipsStaleSockets(t *testing.T) {
-	c := serve(t, newFake(running("web", 1)), nil)
+	c := serve(t, newFake(running("web", 1)), &fakeRegistrar{})
 	stale := filepath.Join(t.TempDir(), "stale.sock")
 	l, err := net.Listen("unix", stale)
 	if err != nil {
@@ -412,7 +417,7 @@ func TestPeerRules(t *testing.T) {
 // A peer that is not admitted is told so and reaches no route.
 func TestForbidden(t *testing.T) {
 	f := newFake(running("web", 1))
-	s := NewServer(f, nil, slog.New(slog.DiscardHandler))
+	s := NewServer(f, &fakeRegistrar{}, fakeReloader{}, slog.New(slog.DiscardHandler))
 	for name, p := range map[string]any{
 		"stranger": peerResult{cred: &unix.Ucred{Uid: uint32(os.Geteuid()) + 1, Pid: 9}},
 		"unknown":  peerResult{err: errors.New("no credentials")},
@@ -463,5 +468,31 @@ func TestCandidates(t *testing.T) {
 		if got := strings.Join(Candidates(c.configured, c.lookup), " "); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
+	}
+}
+
+// fakeReloader plans what a test can recognise.
+type fakeReloader struct{}
+
+func (fakeReloader) Reload(_ context.Context, dryRun bool) (config.Plan, error) {
+	if !dryRun {
+		return config.Plan{}, errors.New("cannot reload, nothing was changed: x.yaml:1:2: bad")
+	}
+	return config.Plan{Added: []string{"web"}, Relaunched: []string{"db"}}, nil
+}
+
+func TestReload(t *testing.T) {
+	c := serve(t, newFake(), &fakeRegistrar{})
+	plan, err := c.Reload(t.Context(), true)
+	if err != nil || len(plan.Added) != 1 || plan.Added[0] != "web" || plan.Restarted[0] != "db" || plan.Removed == nil {
+		t.Errorf("got %+v, %v", plan, err)
+	}
+	_, err = c.Reload(t.Context(), false)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != "failed" || !strings.Contains(e.Message, "x.yaml:1:2") {
+		t.Errorf("got %v", err)
+	}
+	err = c.do(t.Context(), http.MethodPost, "/v1/reload?dry_run=perhaps", nil)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != "bad_request" {
+		t.Errorf("got %v", err)
 	}
 }

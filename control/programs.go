@@ -21,24 +21,15 @@ func (s *Server) showProgram(q *http.Request) (any, error) {
 }
 
 func (s *Server) program(snapshot *supervisor.Snapshot, name string) (*Program, error) {
-	status, ok := find(snapshot, name)
+	status, ok := snapshot.Program(name)
 	if !ok {
 		return nil, unknown(name)
 	}
-	return &s.programs([]supervisor.ProgramStatus{status})[0], nil
+	return &s.programs([]supervisor.ProgramStatus{*status})[0], nil
 }
 
 func unknown(name string) error {
 	return errorf(http.StatusNotFound, "not_found", "no program is named %q", name)
-}
-
-func find(snapshot *supervisor.Snapshot, name string) (supervisor.ProgramStatus, bool) {
-	for _, p := range snapshot.Programs {
-		if p.Name == name {
-			return p, true
-		}
-	}
-	return supervisor.ProgramStatus{}, false
 }
 
 // programs adds to the supervisor's state what the registrar and /proc know.
@@ -65,18 +56,15 @@ func (s *Server) programs(statuses []supervisor.ProgramStatus) []Program {
 
 func (s *Server) registrations() map[string][]Registration {
 	all := map[string][]Registration{}
-	if s.registrar == nil {
-		return all
-	}
 	for _, r := range s.registrar.Registrations() {
-		all[r.Program] = append(all[r.Program], Registration{Key: r.Key, Address: r.Address, Since: r.Since, Reason: r.Reason})
+		all[r.Program] = append(all[r.Program], Registration{Key: r.Key, Address: r.Address, Since: r.Since, Reason: r.Reason, Warning: r.Warning})
 	}
 	return all
 }
 
 func program(st supervisor.ProgramStatus) Program {
 	p := Program{
-		Name: st.Name, State: string(st.State), Want: st.Want.String(), Pid: st.Pid, Restarts: st.Restarts,
+		Name: st.Name, Group: st.Config.Group, State: string(st.State), Want: st.Want.String(), Pid: st.Pid, Restarts: st.Restarts,
 		Reason: st.Reason, Completed: st.Completed, NeverStarted: st.Untouched, Registrations: []Registration{},
 	}
 	if st.Pid != 0 {

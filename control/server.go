@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sidekick/config"
 	"sidekick/registrar"
 	"sidekick/supervisor"
 )
@@ -30,16 +31,24 @@ type Registrar interface {
 	Answers() bool
 }
 
+// Reloader reads the configuration again.
+type Reloader interface {
+	// Reload swaps the file in, or with dryRun only says what that would do. An
+	// error means that nothing was changed.
+	Reload(ctx context.Context, dryRun bool) (config.Plan, error)
+}
+
 // Server answers the API.
 type Server struct {
 	supervisor Supervisor
-	registrar  Registrar // nil: nothing is registered
+	registrar  Registrar
+	reloader   Reloader
 	log        *slog.Logger
 }
 
-// NewServer makes a server; registrar may be nil.
-func NewServer(s Supervisor, r Registrar, log *slog.Logger) *Server {
-	return &Server{supervisor: s, registrar: r, log: log}
+// NewServer makes a server.
+func NewServer(s Supervisor, r Registrar, reloader Reloader, log *slog.Logger) *Server {
+	return &Server{supervisor: s, registrar: r, reloader: reloader, log: log}
 }
 
 // route is one entry of the API.
@@ -54,6 +63,7 @@ var routes = []route{
 	{http.MethodPost, "/v1/programs/{name}/start", act(supervisor.Start)},
 	{http.MethodPost, "/v1/programs/{name}/stop", act(supervisor.Stop)},
 	{http.MethodPost, "/v1/programs/{name}/restart", act(supervisor.Restart)},
+	{http.MethodPost, "/v1/reload", (*Server).reload},
 }
 
 // Limits of a connection: a slow or silent client costs one goroutine for as

@@ -16,7 +16,7 @@ import (
 type Monitor struct {
 	log    *slog.Logger
 	report func(Result)
-	probe  func(context.Context, config.Check) (string, error)
+	probe  func(context.Context, Target) (string, error)
 	wg     sync.WaitGroup // the watches
 
 	mu      sync.Mutex // owns what follows, and the verdict in every watch
@@ -42,8 +42,28 @@ type watch struct {
 // Close wait for a report that is under way, so report must be quick and must
 // wait for nobody who may be calling them: it puts the result into a mailbox
 // that never blocks.
-func NewMonitor(log *slog.Logger, report func(Result)) *Monitor {
-	return &Monitor{log: log, report: report, probe: Probe, watches: map[key]*watch{}}
+func NewMonitor(log *slog.Logger, command Command, report func(Result)) *Monitor {
+	probe := func(ctx context.Context, t Target) (string, error) {
+		if t.Check.Kind != config.ProbeExec {
+			return Probe(ctx, t.Check)
+		}
+		return probeCommand(ctx, t, command)
+	}
+	return &Monitor{log: log, report: report, probe: probe, watches: map[key]*watch{}}
+}
+
+// Command runs the command of an exec check as its program would run it. The
+// output is what it said; err is not nil unless it exited with 0.
+type Command func(ctx context.Context, t Target) (output string, err error)
+
+func probeCommand(ctx context.Context, t Target, command Command) (output string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Check.Timeout)
+	defer cancel()
+	output, err = command(ctx, t)
+	if err != nil {
+		return err.Error(), err
+	}
+	return output, nil
 }
 
 // Set makes targets the set to be probed: what is new is probed at once, what
@@ -123,7 +143,7 @@ func (m *Monitor) watch(ctx context.Context, w *watch) error {
 		case <-timer.C:
 		}
 		began := time.Now()
-		output, err := m.probe(ctx, w.target.Check)
+		output, err := m.probe(ctx, w.target)
 		timer.Reset(m.observe(w, began, output, err == nil))
 	}
 }

@@ -32,8 +32,9 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	b := &bench{start: time.Now(), answer: refuse}
-	b.Monitor = NewMonitor(slog.New(slog.NewTextHandler(io.Discard, nil)), b.note)
-	b.probe = func(ctx context.Context, c config.Check) (string, error) {
+	b.Monitor = NewMonitor(slog.New(slog.NewTextHandler(io.Discard, nil)), nil, b.note)
+	b.probe = func(ctx context.Context, target Target) (string, error) {
+		c := target.Check
 		b.mu.Lock()
 		b.begun = append(b.begun, time.Since(b.start))
 		answer := b.answer
@@ -265,14 +266,14 @@ func TestMonitorNeverReportsADroppedLaunch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		current := uint64(0)
-		m := NewMonitor(slog.New(slog.NewTextHandler(io.Discard, nil)), func(r Result) {
+		m := NewMonitor(slog.New(slog.NewTextHandler(io.Discard, nil)), nil, func(r Result) {
 			mu.Lock()
 			defer mu.Unlock()
 			if r.Launch < current {
 				t.Errorf("launch %d reported during %d", r.Launch, current)
 			}
 		})
-		m.probe = pass
+		m.probe = func(ctx context.Context, target Target) (string, error) { return pass(ctx, target.Check) }
 		for launch := range uint64(1000) {
 			m.Set([]Target{web(launch)})
 			mu.Lock()
@@ -280,5 +281,35 @@ func TestMonitorNeverReportsADroppedLaunch(t *testing.T) {
 			mu.Unlock()
 		}
 		m.Close()
+	})
+}
+
+// An exec check runs the program's command, within the check's timeout.
+func TestMonitorRunsCommands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reports []string
+		command := func(ctx context.Context, target Target) (string, error) {
+			if target.Program == "slow" {
+				<-ctx.Done()
+				return "", fmt.Errorf("no exit in time")
+			}
+			return "ran " + target.Check.Command[0], nil
+		}
+		var mu sync.Mutex
+		m := NewMonitor(slog.New(slog.NewTextHandler(io.Discard, nil)), command, func(r Result) {
+			mu.Lock()
+			defer mu.Unlock()
+			reports = append(reports, fmt.Sprint(r.Program, " ", r.Status, " ", r.Output))
+		})
+		check := config.DefaultCheck()
+		check.Kind, check.Command = config.ProbeExec, []string{"probe"}
+		m.Set([]Target{{Program: "quick", Check: check}})
+		time.Sleep(time.Millisecond)
+		m.Set([]Target{{Program: "slow", Check: check}})
+		time.Sleep(12 * time.Second)
+		m.Close()
+		if got, want := strings.Join(reports, ", "), "quick healthy ran probe, slow unhealthy no exit in time"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	})
 }

@@ -67,6 +67,9 @@ func (r *Registrar) registration(f Fact) Registration {
 	case h != nil && h.state == present && !r.expired():
 		reg.Since = h.since
 		reg.Warning = r.doubt(f.Service)
+		if errors.Is(r.etcdErr, ErrNoAnswer) {
+			reg.Warning = r.whyEtcd()
+		}
 	default:
 		reg.Reason, reg.Pending = r.whyEtcd(), true
 	}

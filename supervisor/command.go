@@ -60,7 +60,7 @@ func (s *Supervisor) Do(ctx context.Context, action Action, name string) (Accept
 func (m command) handle(s *Supervisor) {
 	p := s.byName[m.name]
 	switch {
-	case p == nil:
+	case p == nil || p.removed:
 		m.reply <- commandReply{err: &UnknownProgramError{m.name}}
 		return
 	case s.down.stage != up:

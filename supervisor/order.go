@@ -59,6 +59,9 @@ func (s *Supervisor) start(p *program) {
 // stopInOrder stops a program of a container that shuts down once nothing that
 // depends on it lives, or the time for order is over.
 func (s *Supervisor) stopInOrder(p *program) bool {
+	if p.at.phase == backoff { // it ended by itself since the shutdown began
+		return s.apply(p, input{event: evStop}, "shutdown")
+	}
 	if s.down.stage < stopOrdered || s.down.stage == stopOrdered && s.hasLiveDependant(p) {
 		return false
 	}

@@ -29,19 +29,19 @@ const (
 	running                // it runs
 	draining               // it runs; its keys are being taken out of etcd
 	stopping               // we ended it; something of it still lives
-	sweeping               // it ended by itself; the rest of its group still lives
+	failing                // it ended by itself or failed its check; something of it still lives
 	backoff                // waits for its next start
 	exited                 // it ended by itself and is not to be restarted
 	fatal                  // it failed for good
 )
 
 var phaseNames = [...]string{"stopped", "launching", "starting", "running", "draining",
-	"stopping", "sweeping", "backoff", "exited", "fatal"}
+	"stopping", "failing", "backoff", "exited", "fatal"}
 
 func (p phase) String() string { return phaseNames[p] }
 
 // live: a process of the program exists or is being made.
-func (p phase) live() bool { return p >= launching && p <= sweeping }
+func (p phase) live() bool { return p >= launching && p <= failing }
 
 // State is the word users see, supervisord's.
 type State string
@@ -63,7 +63,7 @@ func (p phase) state() State {
 		return Starting
 	case running:
 		return Running
-	case draining, stopping, sweeping:
+	case draining, stopping, failing:
 		return Stopping
 	case backoff:
 		return Backoff
@@ -89,9 +89,9 @@ var verdictNames = [...]string{"retry", "completed", "failed", "give-up"}
 
 func (v verdict) String() string { return verdictNames[v] }
 
-// succeeded: the exit code decides, not the time.
+// succeeded: the exit code decides, not the time. 143 stands for SIGTERM as well.
 func succeeded(policy *config.Policy, exit child.Exit) bool {
-	return exit.Signal == 0 && slices.Contains(policy.SuccessExitCodes, exit.Code)
+	return slices.Contains(policy.SuccessExitCodes, exit.Status())
 }
 
 // judge says what follows an exit after the given number of restarts in a row.

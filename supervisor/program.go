@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"syscall"
 	"time"
 
@@ -23,6 +25,7 @@ type program struct {
 
 	launch    uint64 // number of the current or last launch, from 1
 	process   Process
+	leader    bool // the process lives
 	startedAt time.Time
 	exit      *child.Exit // of the last run
 	launchErr error       // why the last launch failed
@@ -32,9 +35,16 @@ type program struct {
 
 	verdict    verdict // on the last exit
 	streak     streak
-	restarts   int  // by the restart policy, since the last start by an operator
-	byOperator bool // the last start or stop was a command
-	checks     []CheckStatus
+	restarts   int           // by the restart policy, since the last start by an operator
+	byOperator bool          // the last start or stop was a command
+	checks     []CheckStatus // of Policy.Checks, while it lives
+	watchdog   *watchdog     // nil: it has none, or nothing lives
+	answered   bool          // a check has passed in this launch
+	ready      bool          // it was RUNNING in this launch
+	early      []Message     // what it said before its launch was known to have succeeded
+	bowsOut    bool          // it said STOPPING=1
+	notify     io.Closer     // of the launch's notify socket, or nil
+	removed    bool          // no longer in the file: goes when nothing of it lives
 }
 
 // heldByOperator: STOPPED by command, which keeps the container up.
@@ -69,14 +79,50 @@ func (p *program) cancelTimer() {
 	}
 }
 
+// ran is the length of the run, for the restart policy. One with `notify` that
+// never said READY=1 was no run, however long it took.
+func (p *program) ran() time.Duration {
+	if p.config.Launch.Notify && !p.ready {
+		return 0
+	}
+	return time.Since(p.startedAt)
+}
+
+// ended clears what belongs to a living process.
+func (p *program) ended() {
+	p.leader, p.checks, p.answered, p.ready, p.bowsOut = false, nil, false, false, false
+	if p.watchdog != nil {
+		p.watchdog.stop()
+		p.watchdog = nil
+	}
+	if p.notify != nil {
+		_ = p.notify.Close()
+		p.notify = nil
+	}
+}
+
 // healthy: every check passes.
 func (p *program) healthy() bool {
-	for _, c := range p.checks {
-		if c.Status != Healthy {
-			return false
-		}
+	return !slices.ContainsFunc(p.allChecks(), func(c CheckStatus) bool { return c.Status != Healthy })
+}
+
+// allChecks has the checks, and after them the watchdog's.
+func (p *program) allChecks() []CheckStatus {
+	all := slices.Clone(p.checks)
+	if p.watchdog != nil {
+		all = append(all, p.watchdog.check)
 	}
-	return true
+	return all
+}
+
+// resizeChecks makes one status for each of Policy.Checks; those that are there
+// keep their word.
+func (p *program) resizeChecks() {
+	want := len(p.config.Policy.Checks)
+	p.checks = p.checks[:min(len(p.checks), want)]
+	for len(p.checks) < want {
+		p.checks = append(p.checks, CheckStatus{Status: HealthStarting, Since: time.Now()})
+	}
 }
 
 // elapsed is the end of a program's timer.
@@ -89,11 +135,22 @@ func (m elapsed) handle(s *Supervisor) {
 	if m.seq != m.p.timerSeq {
 		return // of a phase that is over
 	}
-	if m.p.at.phase == stopping || m.p.at.phase == sweeping {
+	switch at := m.p.at.phase; {
+	case at == backoff && s.down.stage != up:
+		return // settle stops it
+	case at == stopping || at == failing:
 		s.options.Log.Warn("program does not stop: killing it", "program", m.p.name,
 			"stop_grace_period", m.p.config.Policy.StopGracePeriod.String())
+	case at == starting && m.p.config.Launch.Notify:
+		s.fail(m.p, "no READY=1 within start_timeout "+m.p.config.Policy.StartTimeout.String())
+		return
 	}
 	s.apply(m.p, input{event: evElapsed}, "")
+}
+
+// fail ends a program that lives but does not work, as a failed run.
+func (s *Supervisor) fail(p *program, why string) {
+	s.apply(p, input{event: evFailed}, why)
 }
 
 // carryOut does one effect of step.
@@ -108,7 +165,9 @@ func (s *Supervisor) carryOut(p *program, e effect) {
 	case doSweep:
 		s.signal(p, p.config.Policy.StopSignal, true)
 	case doKill:
-		s.signal(p, unix.SIGKILL, p.config.Policy.KillMode != config.KillProcess)
+		// Without a leader it is the group that is waited for, whatever a reload
+		// made of kill_mode since.
+		s.signal(p, unix.SIGKILL, !p.leader || p.config.Policy.KillMode != config.KillProcess)
 	case doArm:
 		s.arm(p)
 	case doForgive:
@@ -142,6 +201,9 @@ func (s *Supervisor) arm(p *program) {
 	switch p.at.phase {
 	case starting:
 		d = policy.MinUptime
+		if p.config.Launch.Notify {
+			d = policy.StartTimeout
+		}
 	case backoff:
 		d = p.streak.delay(policy.Backoff, s.options.Random())
 	default:
@@ -186,7 +248,8 @@ func (m drained) handle(s *Supervisor) {
 	}
 }
 
-func exitReason(e child.Exit) string {
+// ExitReason is the end of a process in words.
+func ExitReason(e child.Exit) string {
 	if e.Signal == 0 {
 		return fmt.Sprintf("exit status %d", e.Code)
 	}
@@ -214,23 +277,27 @@ func (m childEvent) handle(s *Supervisor) {
 		return
 	}
 	p.exit = m.event.Exited
-	p.checks = nil
 	policy := &p.config.Policy
-	p.streak.ended(time.Since(p.startedAt), policy.Backoff)
-	p.verdict = judge(policy, *p.exit, p.streak.restarts)
+	p.streak.ended(p.ran(), policy.Backoff)
+	p.ended()
+	if p.at.phase == failing {
+		p.verdict = judgeFailure(policy, p.streak.restarts, failed) // however it ended
+	} else {
+		p.verdict = judge(policy, *p.exit, p.streak.restarts)
+		s.setReason(p, endReason(p))
+	}
 	empty := m.event.GroupEmpty
 	if policy.KillMode == config.KillProcess && !empty {
 		p.process.Forget()
 		empty = true
 	}
-	s.setReason(p, endReason(p))
 	s.dirty = true
 	s.apply(p, input{event: evExited, groupEmpty: empty, verdict: p.verdict}, p.reason)
 }
 
 // endReason explains the end of a run.
 func endReason(p *program) string {
-	reason := exitReason(*p.exit)
+	reason := ExitReason(*p.exit)
 	if p.verdict == giveUp && (p.at.phase == starting || p.at.phase == running) {
 		reason += fmt.Sprintf(", gave up after %d restarts", p.streak.restarts)
 	}

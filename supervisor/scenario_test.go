@@ -20,6 +20,16 @@ func exitCode(code int) child.Exit { return child.Exit{Code: code} }
 
 func withCheck(p *config.Policy) { p.Checks = []config.Check{config.TCPCheck(8000)} }
 
+func notifies(p *config.Program) {
+	p.Launch.Notify, p.Policy.StartTimeout = true, 60*time.Second
+}
+
+func environment(entries ...string) func(*config.Program) {
+	return func(p *config.Program) { p.Launch.Environment = entries }
+}
+
+func optional(p *config.Program) { p.Policy.Essential = false }
+
 func registered(p *config.Policy) {
 	withCheck(p)
 	p.Register = []config.Registration{{Port: config.Port{Number: 8000, Protocol: "tcp"}, Key: "service"}}
@@ -100,7 +110,6 @@ var scenarios = []scenario{
 		return w
 	}},
 	{"a failed one-shot makes its dependants FATAL", func(t *testing.T) *world {
-		optional := policy(func(p *config.Policy) { p.Essential = false })
 		w := newWorld(t, prog("web", optional, needs("migrate", config.Completed)),
 			prog("migrate", optional, restarts(config.RestartNo, 0)), prog("other"))
 		w.scripts["migrate"] = []life{{ends: 3 * time.Second, exit: exitCode(9)}}
@@ -158,7 +167,7 @@ var scenarios = []scenario{
 		return w
 	}},
 	{"all done, one that is not essential badly: its code", func(t *testing.T) *world {
-		w := newWorld(t, prog("a", restarts(config.RestartNo, 0), policy(func(p *config.Policy) { p.Essential = false })),
+		w := newWorld(t, prog("a", restarts(config.RestartNo, 0), optional),
 			prog("b", restarts(config.RestartNo, 0)))
 		w.scripts["a"] = []life{{ends: 1500 * time.Millisecond, exit: exitCode(5)}}
 		w.scripts["b"] = []life{{ends: 2 * time.Second}}
@@ -330,6 +339,88 @@ var scenarios = []scenario{
 		if starts := w.launches["web"]; starts < 120 || starts > 135 {
 			t.Errorf("%d starts in an hour", starts)
 		}
+		return w
+	}},
+	{"on_failure restart acts after the first success, and again after each restart", func(t *testing.T) *world {
+		w := newWorld(t, prog("web", policy(withCheck), policy(func(p *config.Policy) { p.RestartUnhealthy = true })))
+		w.run(0,
+			w.after(500*time.Millisecond, w.health("web", Unhealthy)), // it has not answered yet
+			w.after(500*time.Millisecond, w.health("web", Healthy)),
+			w.after(time.Second, w.health("web", Unhealthy)),
+			w.after(time.Second, w.health("web", Healthy)),
+			w.after(20*time.Second, w.health("web", Unhealthy)),
+			w.after(5*time.Second, w.terminate))
+		return w
+	}},
+	{"on_failure restart counts as a failed run", func(t *testing.T) *world {
+		w := newWorld(t, prog("web", restarts(config.RestartOnFailure, 1), policy(withCheck), policy(func(p *config.Policy) {
+			p.RestartUnhealthy = true
+			p.Checks[0].StartPeriod = time.Second
+		})))
+		w.scripts["web"] = []life{{stops: time.Millisecond}}
+		w.run(1,
+			w.after(2*time.Second, w.health("web", Unhealthy)),
+			w.after(2*time.Second, w.health("web", Unhealthy)))
+		return w
+	}},
+	{"notify: RUNNING only at READY=1", func(t *testing.T) *world {
+		w := newWorld(t, prog("web", notifies), prog("after", needs("web", config.Started)))
+		w.run(0,
+			w.after(10*time.Second, w.says(Message{Ready: true})),
+			w.after(5*time.Second, w.terminate))
+		return w
+	}},
+	{"notify: no READY=1 within start_timeout is a failed start", func(t *testing.T) *world {
+		w := newWorld(t, prog("web", notifies, restarts(config.RestartOnFailure, 1)))
+		w.run(143)
+		return w
+	}},
+	{"watchdog: silence is failed health, and restarts where on_failure says so", func(t *testing.T) *world {
+		w := newWorld(t, prog("web", notifies, policy(func(p *config.Policy) { p.RestartUnhealthy = true }),
+			func(p *config.Program) { p.Launch.Watchdog = 2 * time.Second }))
+		w.run(0,
+			w.after(time.Second, w.says(Message{Ready: true})),
+			w.after(1500*time.Millisecond, w.says(Message{Watchdog: true})),
+			w.after(1500*time.Millisecond, w.says(Message{Watchdog: true})),
+			w.after(3*time.Second, w.says(Message{Ready: true})),
+			w.after(time.Second, w.terminate))
+		return w
+	}},
+	{"reload: added, removed, restarted, retuned, same", func(t *testing.T) *world {
+		patient := policy(func(p *config.Policy) { p.StopGracePeriod = 7 * time.Second })
+		w := newWorld(t, prog("same"), prog("changed"), prog("tuned"), prog("gone"))
+		w.scripts["gone"] = []life{{stops: time.Second}}
+		w.scripts["tuned"] = []life{{ignores: true}}
+		w.run(0,
+			w.after(2*time.Second, w.reload(prog("new"), prog("same"), prog("changed", environment("A=1")), prog("tuned", patient))),
+			w.after(3*time.Second, w.reload(prog("new"), prog("same"), prog("changed", environment("A=1")), prog("tuned", patient))),
+			w.after(time.Second, w.do(Stop, "tuned")),
+			w.after(10*time.Second, w.terminate))
+		return w
+	}},
+	{"reload does not start what an operator stopped or what is completed", func(t *testing.T) *world {
+		w := newWorld(t, prog("web"), prog("once", restarts(config.RestartNo, 0)), prog("bad", restarts(config.RestartNo, 0), optional))
+		w.scripts["once"] = []life{{ends: time.Second / 2}}
+		w.scripts["bad"] = []life{{ends: time.Second / 2, exit: exitCode(1)}, {}}
+		changed := environment("A=1")
+		w.run(0,
+			w.after(2*time.Second, w.do(Stop, "web")),
+			w.after(time.Second, w.reload(prog("web", changed), prog("once", changed, restarts(config.RestartNo, 0)), prog("bad", changed, optional))),
+			w.after(3*time.Second, w.do(Start, "web")),
+			w.after(3*time.Second, w.terminate))
+		return w
+	}},
+	{"reload during a launch restarts it, in backoff it starts at once, and a removed name may come back", func(t *testing.T) *world {
+		w := newWorld(t, prog("slow"), prog("crash", restarts(config.RestartAlways, 0)), prog("back"))
+		w.scripts["slow"] = []life{{exec: 2 * time.Second}, {}}
+		quick := life{ends: 10 * time.Millisecond, exit: exitCode(3)}
+		w.scripts["crash"] = []life{quick, quick, quick, quick, quick, {}}
+		w.scripts["back"] = []life{{stops: 3 * time.Second}}
+		changed := environment("A=1")
+		w.run(0,
+			w.after(1900*time.Millisecond, w.reload(prog("slow", changed), prog("crash", changed, restarts(config.RestartAlways, 0)))),
+			w.after(time.Second, w.reload(prog("slow", changed), prog("crash", changed, restarts(config.RestartAlways, 0)), prog("back"))),
+			w.after(5*time.Second, w.terminate))
 		return w
 	}},
 }

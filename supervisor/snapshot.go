@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"sidekick/config"
 	"sidekick/supervisor/child"
 )
 
@@ -12,6 +13,25 @@ type Snapshot struct {
 	Sequence     uint64
 	ShuttingDown bool
 	Programs     []ProgramStatus // in the order of the file
+	byName       map[string]int  // into Programs
+}
+
+// Program finds a program by name.
+func (s *Snapshot) Program(name string) (*ProgramStatus, bool) {
+	i, ok := s.byName[name]
+	if !ok {
+		return nil, false
+	}
+	return &s.Programs[i], true
+}
+
+// NewSnapshot makes a snapshot of these programs.
+func NewSnapshot(sequence uint64, programs []ProgramStatus) *Snapshot {
+	s := &Snapshot{Sequence: sequence, Programs: programs, byName: make(map[string]int, len(programs))}
+	for i := range programs {
+		s.byName[programs[i].Name] = i
+	}
+	return s
 }
 
 // ProgramStatus is one program in a Snapshot.
@@ -31,11 +51,17 @@ type ProgramStatus struct {
 	Since, Started time.Time
 	Restarts       int         // by the restart policy, since the last start by command
 	Exit           *child.Exit // of the last run; nil: none, or it could not be executed
+	// BowsOut: the program said STOPPING=1.
+	BowsOut bool
+	// Config is what it runs by, but for a Launch that a reload changed since.
+	Config *config.Program
 	// Completed: EXITED with success.
 	Completed bool
 	// Untouched: autostart is false and nobody started it.
 	Untouched bool
-	Checks    []CheckStatus // one for each of Policy.Checks while Alive
+	// Checks has one for each of Policy.Checks while a process lives, and after
+	// them the watchdog's.
+	Checks []CheckStatus
 }
 
 // Health is what a check says.
@@ -83,10 +109,12 @@ func (s *Supervisor) publish() {
 	}
 	s.dirty = false
 	s.sequence++
-	snapshot := &Snapshot{Sequence: s.sequence, ShuttingDown: s.down.stage != up}
+	programs := make([]ProgramStatus, 0, len(s.programs))
 	for _, p := range s.programs {
-		snapshot.Programs = append(snapshot.Programs, p.status())
+		programs = append(programs, p.status())
 	}
+	snapshot := NewSnapshot(s.sequence, programs)
+	snapshot.ShuttingDown = s.down.stage != up
 	// First the observers: who sees RUNNING here may rely on the registrar knowing.
 	s.options.Observe(snapshot)
 	old := s.snapshot.Swap(&published{snapshot, make(chan struct{})})
@@ -102,9 +130,11 @@ func (p *program) status() ProgramStatus {
 		Completed: p.at.phase == exited && p.verdict == completed,
 		Untouched: p.launch == 0 && !p.byOperator && !p.config.Policy.Autostart,
 		Alive:     p.at.phase == starting || p.at.phase == running,
-		Checks:    slices.Clone(p.checks),
+		BowsOut:   p.bowsOut,
+		Config:    p.config,
+		Checks:    p.allChecks(),
 	}
-	if p.process != nil && p.at.phase.live() && p.at.phase != launching && p.at.phase != sweeping {
+	if p.leader {
 		st.Pid = p.process.Pid()
 	}
 	return st
@@ -120,18 +150,3 @@ type CheckResult struct {
 
 // Report hands the result of a check to the loop.
 func (s *Supervisor) Report(r CheckResult) { s.post(r) }
-
-func (r CheckResult) handle(s *Supervisor) {
-	p := s.byName[r.Program]
-	if p == nil || r.Launch != p.launch || r.Index >= len(p.checks) {
-		return // of a life that is over
-	}
-	if p.checks[r.Index].Status != r.Status {
-		s.options.Log.Info("program health", "program", p.name, "status", string(r.Status), "output", r.Output)
-	}
-	p.checks[r.Index] = r.CheckStatus
-	s.dirty = true
-	if p.healthy() {
-		s.apply(p, input{event: evHealthy}, "")
-	}
-}

@@ -12,7 +12,8 @@ const (
 	evDepsFailed                // one can no longer come true
 	evLaunched                  // the command is executed
 	evLaunchFailed              // it could not be; reads verdict
-	evHealthy                   // all checks pass for the first time
+	evReady                     // all checks pass for the first time, or READY=1
+	evFailed                    // its check or its start failed while it lives
 	evDrained                   // its keys are gone, and the drain time is over
 	evExited                    // the leader ended; reads groupEmpty and verdict
 	evGroupEmpty                // the last of its group ended; reads verdict
@@ -20,7 +21,7 @@ const (
 )
 
 var eventNames = [...]string{"start", "stop", "restart", "kill", "deps-met", "deps-failed", "launched",
-	"launch-failed", "healthy", "drained", "exited", "group-empty", "elapsed"}
+	"launch-failed", "ready", "failed", "drained", "exited", "group-empty", "elapsed"}
 
 func (e event) String() string { return eventNames[e] }
 
@@ -70,8 +71,8 @@ func step(at position, in input) (position, []effect) {
 		return stepDraining(at, in)
 	case stopping:
 		return stepStopping(at, in)
-	case sweeping:
-		return stepSweeping(at, in)
+	case failing:
+		return stepFailing(at, in)
 	case backoff:
 		return stepBackoff(at, in)
 	case exited, fatal:
@@ -130,13 +131,15 @@ func stepAlive(at position, in input) (position, []effect) {
 		return position{draining, Up}, []effect{doForgive, doDrain}
 	case evKill:
 		return position{stopping, Down}, []effect{doKill}
-	case evElapsed, evHealthy:
+	case evElapsed, evReady:
 		return position{running, at.want}, nil
+	case evFailed:
+		return position{failing, Up}, []effect{doAsk, doArm}
 	case evExited:
 		if in.groupEmpty {
 			return settle(in.verdict)
 		}
-		return position{sweeping, Up}, []effect{doSweep, doArm}
+		return position{failing, Up}, []effect{doSweep, doArm}
 	}
 	return at, nil
 }
@@ -181,9 +184,9 @@ func stepStopping(at position, in input) (position, []effect) {
 	return at, nil
 }
 
-// stepSweeping: the verdict on the leader's end waits until its group is gone.
-// A command makes that verdict void: then it is as if we had ended the program.
-func stepSweeping(at position, in input) (position, []effect) {
+// stepFailing: the verdict on the end waits until the leader and its group are
+// gone. A command makes it void: then it is as if we had ended the program.
+func stepFailing(at position, in input) (position, []effect) {
 	switch in.event {
 	case evStart, evRestart:
 		return position{stopping, Up}, []effect{doForgive, doArm}
@@ -193,6 +196,11 @@ func stepSweeping(at position, in input) (position, []effect) {
 		return position{stopping, Down}, []effect{doKill}
 	case evElapsed:
 		return at, []effect{doKill}
+	case evExited:
+		if in.groupEmpty {
+			return settle(in.verdict)
+		}
+		return at, []effect{doSweep}
 	case evGroupEmpty:
 		return settle(in.verdict)
 	}

@@ -135,3 +135,26 @@ func checkRow(t *testing.T, at position, in input, after position, effects []eff
 		t.Errorf("kill kills: %s", row)
 	}
 }
+
+// FuzzStep walks a random row of inputs: every row keeps the invariants, and a
+// stop at the end always leads to rest.
+func FuzzStep(f *testing.F) {
+	f.Add([]byte{0, 4, 6, 9, 1, 10, 11})
+	f.Fuzz(func(t *testing.T, walk []byte) {
+		all := inputs()
+		at := position{stopped, Down}
+		for _, b := range walk {
+			in := all[int(b)%len(all)]
+			after, effects := step(at, in)
+			checkRow(t, at, in, after, effects)
+			at = after
+		}
+		end := []input{{event: evStop}, {event: evLaunched}, {event: evDrained}, {event: evElapsed}, {event: evExited, groupEmpty: true}}
+		for _, in := range end {
+			at, _ = step(at, in)
+		}
+		if at.want != Down || at.phase.live() || at.phase == backoff {
+			t.Errorf("stop leads to %v, want %v", at.phase, at.want)
+		}
+	})
+}

@@ -5,6 +5,7 @@ package supervisor
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -61,8 +62,13 @@ type Options struct {
 	// Observe is called in the loop with every new snapshot; it must not block.
 	Observe func(*Snapshot)
 	Log     *slog.Logger
+	// Listen opens a socket for sd_notify(3) and has deliver called with each
+	// message of these users until it is closed.
+	Listen func(users []uint32, deliver func(Message)) (address string, socket io.Closer, err error)
 	// Environ is the environment that programs inherit.
 	Environ []string
+	// Dir is the directory of programs without working_dir; "": the current one.
+	Dir string
 	// Random is from [0, 1), for jitter; nil: math/rand/v2.
 	Random func() float64
 }
@@ -82,6 +88,8 @@ type Supervisor struct {
 	sequence     uint64
 	down         shutdown
 	firstFailure int // exit code of the first program that failed for good
+	// observeStep sees every step of the machine; nil but in tests.
+	observeStep func(position, input)
 }
 
 // message is something the loop has to deal with, in its own goroutine.
@@ -104,9 +112,7 @@ func New(c *config.Config, options Options) *Supervisor {
 		dirty:    true,
 	}
 	for i := range c.Programs {
-		p := &program{name: c.Programs[i].Name, config: &c.Programs[i]}
-		s.programs = append(s.programs, p)
-		s.byName[p.name] = p
+		s.add(&c.Programs[i])
 	}
 	s.publish()
 	return s
@@ -143,6 +149,7 @@ func (s *Supervisor) Run() int {
 
 // settle does what follows from the state as a whole, until nothing does.
 func (s *Supervisor) settle() {
+	s.dropRemoved()
 	for changed := true; changed; {
 		changed = false
 		for _, p := range s.programs {
@@ -193,6 +200,9 @@ func (s *Supervisor) settleEnd() {
 // whether the program moved.
 func (s *Supervisor) apply(p *program, in input, reason string) bool {
 	before := p.at
+	if s.observeStep != nil {
+		s.observeStep(before, in)
+	}
 	after, effects := step(before, in)
 	p.at = after
 	if after != before {
@@ -219,8 +229,11 @@ func (s *Supervisor) setReason(p *program, reason string) {
 // moved tells of a new phase and looks whether it is the end of the container.
 func (s *Supervisor) moved(p *program, from phase) {
 	p.since = time.Now()
-	if p.at.phase == launching {
+	switch p.at.phase {
+	case launching:
 		p.process = nil
+	case running:
+		p.ready = true
 	}
 	if from.state() != p.at.phase.state() {
 		s.logState(p, from)

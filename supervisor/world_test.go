@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -31,7 +32,8 @@ type world struct {
 	gate     *fakeGate
 	scripts  map[string][]life // of each program, one for each start; the last repeats
 	launches map[string]int
-	quiet    bool // no timeline
+	quiet    bool          // no timeline
+	deliver  func(Message) // to the newest notify socket
 
 	mu       sync.Mutex
 	timeline []string
@@ -104,6 +106,12 @@ func (w *world) run(wantCode int, actions ...func()) {
 	if w.gate != nil {
 		options.Gate = w.gate
 	}
+	options.Listen = func(_ []uint32, deliver func(Message)) (string, io.Closer, error) {
+		w.mu.Lock()
+		w.deliver = deliver
+		w.mu.Unlock()
+		return "@notify", io.NopCloser(nil), nil
+	}
 	w.s = New(w.config, options)
 	var acting sync.WaitGroup
 	acting.Go(func() {
@@ -151,6 +159,30 @@ func (w *world) health(name string, h Health) func() {
 				w.s.Report(CheckResult{Program: name, Launch: p.Launch, CheckStatus: CheckStatus{Status: h}})
 			}
 		}
+	}
+}
+
+func (w *world) says(m Message) func() {
+	return func() {
+		w.mu.Lock()
+		deliver := w.deliver
+		w.mu.Unlock()
+		deliver(m)
+	}
+}
+
+// reload swaps in a file with these programs.
+func (w *world) reload(programs ...config.Program) func() {
+	return func() {
+		c := *w.config
+		c.Programs = programs
+		w.mu.Lock()
+		w.config = &c
+		w.mu.Unlock()
+		plan, err := w.s.Reload(context.Background(), &c)
+		time.Sleep(100 * time.Nanosecond) // after what the loop publishes of it
+		w.note("reload: %v", cmp.Or(err, fmt.Errorf("added %v removed %v restarted %v retuned %v same %v",
+			plan.Added, plan.Removed, plan.Relaunched, plan.Retuned, plan.Same)))
 	}
 }
 
@@ -218,6 +250,8 @@ func (w *world) Start(spec child.Spec) (Process, error) {
 // turn is a delay too small to be written down. It gives things of different
 // goroutines that happen at the same moment a fixed order.
 func (w *world) turn(name string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	i := slices.IndexFunc(w.config.Programs, func(p config.Program) bool { return p.Name == name })
 	return time.Duration(i+1) * time.Microsecond
 }

@@ -117,19 +117,30 @@ func summary(p control.Program) string {
 	return text
 }
 
-// expand replaces `all` by every program's name.
+// expand replaces `all` by every program's name and the name of a program with
+// replicas by those of its copies. An unknown name stays, for the server to say so.
 func expand(ctx context.Context, client *control.Client, names []string) ([]string, error) {
-	if !slices.Contains(names, "all") {
-		slices.Sort(names)
-		return slices.Compact(names), nil
-	}
 	programs, err := client.Programs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var all []string
-	for _, p := range programs {
-		all = append(all, p.Name)
+	for _, name := range names {
+		known := false
+		for _, p := range programs {
+			if addresses(name, p) {
+				all, known = append(all, p.Name), true
+			}
+		}
+		if !known {
+			all = append(all, name)
+		}
 	}
-	return all, nil
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// addresses: name is the program's own, its group's, or `all`.
+func addresses(name string, p control.Program) bool {
+	return name == p.Name || name == p.Group || name == "all"
 }

@@ -63,7 +63,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newRunCommand(earlysignal.C), newCheckCommand(), newRegisterCommand(), newStatusCommand(),
-		newStartCommand(), newStopCommand(), newRestartCommand(), newVersionCommand())
+		newStartCommand(), newStopCommand(), newRestartCommand(), newReloadCommand(), newVersionCommand(), newExecCommand())
 	return root
 }
 

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"sidekick/config"
-	"sidekick/guard"
 	"sidekick/health"
 	"sidekick/registrar"
 )
@@ -32,8 +32,8 @@ func newRegisterCommand() *cobra.Command {
 		Use:   "register --port PORT --etcd URL[,URL…]",
 		Short: "Register one port in etcd, for images that keep another supervisor",
 		Long: `Register one port of this container in etcd for as long as the check passes:
-the registrar alone, without supervision. SIGTERM takes the key out and ends it
-with exit code 0.`,
+the registrar alone, without supervision. SIGTERM, SIGINT, SIGQUIT and SIGHUP
+take the key out and end it with exit code 0.`,
 		Example: `  sidekick register --port 8000 --etcd http://10.1.0.101:2379
   sidekick register --port 8000 --etcd http://10.1.0.101:2379 --ip 10.1.0.101 --check http:/healthz`,
 		Args: cobra.NoArgs,
@@ -42,14 +42,20 @@ with exit code 0.`,
 			if err != nil {
 				return &exitError{code: exitUsage, err: err, hint: "sidekick register --help"}
 			}
-			ctx, stop := signal.NotifyContext(c.Context(), unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
+			ctx, stop := signal.NotifyContext(c.Context(), unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
 			defer stop()
-			log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-			register(ctx, &config.Config{Programs: []config.Program{program}, Registry: registry}, log)
+			// A write to a log that nobody reads any more must not end it.
+			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+			register(ctx, &config.Config{Programs: []config.Program{program}, Registry: registry}, newLogger(os.Stderr, "text"))
 			return nil
 		},
 	}
-	flags := command.Flags()
+	f.add(command.Flags())
+	return command
+}
+
+// add defines the flags, which `run -- COMMAND` has as well.
+func (f *registerFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.port, "port", "", "port of the container: 8000, or 53/udp")
 	flags.StringVar(&f.etcd, "etcd", "", "URLs of etcd, separated by commas")
 	flags.StringVar(&f.key, "key", config.DefaultKey, "directory of the key")
@@ -57,7 +63,6 @@ with exit code 0.`,
 	flags.StringVar(&f.docker, "docker", "", "Docker's socket: a path, unix:///PATH or tcp://HOST:PORT (default $DOCKER_HOST, /var/run/docker.sock)")
 	flags.DurationVar(&f.ttl, "ttl", config.DefaultTTL, "TTL of the lease")
 	flags.StringVar(&f.check, "check", "", "tcp, or http[:PATH] (default: tcp; none for UDP)")
-	return command
 }
 
 // appName is the program's name where there is no supervisor to give one.
@@ -123,57 +128,91 @@ func (f *registerFlags) checks(port config.Port) ([]config.Check, error) {
 
 // register keeps the key until ctx ends.
 func register(ctx context.Context, c *config.Config, log *slog.Logger) {
-	keys := newRegistrar(c, log)
-	var state verdict
-	update := func() { keys.Update(state.facts(c)) }
-	update()
-
-	var parts sync.WaitGroup
-	partsCtx, cancel := context.WithCancel(context.Background())
-	parts.Go(func() { guard.Run(partsCtx, log, "registrar", keys.Run) })
-	prepare, done := context.WithTimeout(ctx, time.Second)
-	keys.Prepare(prepare, appName)
-	done()
-
-	monitor := health.NewMonitor(log, func(r health.Result) {
-		log.Info("health", "status", string(r.Status), "output", r.Output)
-		state.set(r)
-		update()
-	})
-	for i, check := range c.Programs[0].Policy.Checks {
-		monitor.Set([]health.Target{{Program: appName, Index: i, Check: check}})
-	}
+	k := newOneKey(c, log)
+	k.prepare(ctx)
+	k.begin()
 	<-ctx.Done()
-
-	monitor.Close()
-	goodbye, done := context.WithTimeout(context.Background(), time.Second)
-	defer done()
-	keys.Withdraw(goodbye, appName)
-	keys.Close(goodbye)
-	cancel()
-	parts.Wait()
+	k.withdraw()
+	k.close()
 }
 
-// verdict is the last word of the one check.
-type verdict struct {
-	mu     sync.Mutex
+// oneKey is the registration of one port where there is no supervisor: it is up
+// between begin and withdraw, while the check passes.
+type oneKey struct {
+	keys         *keys
+	program      *config.Program
+	registration config.Registration
+	log          *slog.Logger
+	monitor      *health.Monitor
+
+	mu     sync.Mutex // guards what follows
+	begun  bool
 	result health.Result
 }
 
-func (v *verdict) set(r health.Result) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.result = r
+func newOneKey(c *config.Config, log *slog.Logger) *oneKey {
+	k := &oneKey{keys: newKeys(c, log), program: &c.Programs[0], registration: c.Programs[0].Policy.Register[0], log: log}
+	k.monitor = health.NewMonitor(log, nil, k.checked)
+	k.update()
+	return k
 }
 
-func (v *verdict) facts(c *config.Config) []registrar.Fact {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	r := c.Programs[0].Policy.Register[0]
-	f := registrar.Fact{Service: registrar.Service{Program: appName, Port: r.Port, Key: r.Key, Advertise: r.Advertise}}
-	f.Up = r.Check < 0 || v.result.Status == health.Healthy
-	if !f.Up {
-		f.Reason = "the check fails: " + v.result.Output
+// prepare looks the address up and deletes a leftover key, for a second at most.
+func (k *oneKey) prepare(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	k.keys.Prepare(ctx, appName)
+}
+
+// begin tells that the application has been started.
+func (k *oneKey) begin() {
+	k.set(func() { k.begun = true })
+	if r := k.registration; r.Check >= 0 {
+		k.monitor.Set([]health.Target{{Program: appName, Index: r.Check, Check: k.program.Policy.Checks[r.Check]}})
 	}
-	return []registrar.Fact{f}
+}
+
+func (k *oneKey) checked(r health.Result) {
+	k.log.Info("program health", "program", appName, "status", string(r.Status), "output", r.Output)
+	k.set(func() { k.result = r })
+}
+
+func (k *oneKey) set(change func()) {
+	k.mu.Lock()
+	change()
+	k.mu.Unlock()
+	k.update()
+}
+
+func (k *oneKey) update() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r := k.registration
+	f := registrar.Fact{Service: registrar.Service{Program: appName, Port: r.Port, Key: r.Key, Advertise: r.Advertise}}
+	switch {
+	case !k.begun:
+		f.Reason = "the program is not running"
+	case r.Check >= 0 && k.result.Status == "":
+		f.Reason = "the check has not passed yet"
+	case r.Check >= 0 && k.result.Status != health.Healthy:
+		f.Reason = "the check fails: " + k.result.Output
+	default:
+		f.Up = true
+	}
+	k.keys.update([]registrar.Fact{f})
+}
+
+// withdraw takes the key away for good, within a second, and says whether there
+// was one. The monitor goes first: no later verdict brings the key back.
+func (k *oneKey) withdraw() (deleted bool) {
+	k.monitor.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return k.keys.Withdraw(ctx, appName)
+}
+
+func (k *oneKey) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	k.keys.close(ctx)
 }

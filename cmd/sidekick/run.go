@@ -3,13 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"sidekick/config"
@@ -20,45 +26,112 @@ import (
 	"sidekick/procstat"
 	"sidekick/supervisor"
 	"sidekick/supervisor/child"
+	"sidekick/supervisor/notify"
 )
 
-func newRunCommand(signals <-chan os.Signal) *cobra.Command {
-	var file, logFormat string
+func newRunCommand(signals chan os.Signal) *cobra.Command {
+	var o runOptions
 	command := &cobra.Command{
-		Use:   "run [-c FILE]",
-		Short: "Supervise the programs of a configuration file (what PID 1 does)",
-		Long: `Supervise the programs of a configuration file.
+		Use:   "run [-c FILE] | run [flags] -- COMMAND [ARG…]",
+		Short: "Supervise the programs of a file, or one command (what PID 1 does)",
+		Long: `Supervise the programs of a configuration file, or one command without a file.
 
-SIGTERM, SIGINT and SIGQUIT stop everything in order within shutdown_timeout, a
-second one at once. Exit code: 0 when stopped on request or when all is done
-well; that of the essential program that failed for good (128+n for signal n,
-127 or 126 if it could not be executed); 78 for a bad configuration, with
-nothing started; 70 for an internal error.`,
-		Example: "  sidekick run -c sidekick.yaml\n  ENTRYPOINT [\"/usr/local/bin/sidekick\", \"run\"]",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &exitError{code: exitUsage, err: errors.New("cannot run a single command: not supported yet"),
-					hint: "put it into a file and use sidekick run -c FILE"}
+A file: SIGTERM, SIGINT and SIGQUIT stop everything in order within
+shutdown_timeout, a second one at once; SIGHUP reloads. Exit code: 0 when stopped
+on request or when all is done well; that of the essential program that failed
+for good (128+n for signal n, 127 or 126 if it could not be executed); 78 for a
+bad configuration, with nothing started; 70 for an internal error.
+
+One command: it gets our terminal and descriptors, signals are forwarded to it,
+and its exit code is ours. With --port and --etcd it is registered; SIGTERM,
+SIGINT and SIGQUIT then reach it when its key is gone and --drain has passed.`,
+		Example: `  sidekick run -c sidekick.yaml
+  ENTRYPOINT ["/usr/local/bin/sidekick", "run"]
+  sidekick run -- node server.js
+  sidekick run --port 8000 --etcd http://10.1.0.101:2379 -- node server.js`,
+		RunE: func(c *cobra.Command, args []string) error {
+			code, err := o.run(c, args, signals)
+			if err == nil && code != 0 {
+				err = &exitError{code: code}
 			}
-			return nil
-		},
-		RunE: func(*cobra.Command, []string) error {
-			if logFormat != "text" && logFormat != "json" {
-				return &exitError{code: exitUsage, err: errors.New("cannot log as " + logFormat), hint: "--log-format text or json"}
-			}
-			_, c, err := load(file)
-			if err != nil {
-				return err
-			}
-			if code := run(c, logFormat, signals); code != 0 {
-				return &exitError{code: code}
-			}
-			return nil
+			return err
 		},
 	}
-	configFlag(command, &file)
-	command.Flags().StringVar(&logFormat, "log-format", "text", "format of sidekick's own messages on stderr: text or json")
+	configFlag(command, &o.file)
+	command.Flags().StringVar(&o.logFormat, "log-format", "text", "format of sidekick's own messages on stderr: text or json")
+	o.register.add(command.Flags())
+	command.Flags().DurationVar(&o.drain, "drain", config.DefaultDrain, "with -- COMMAND: between deleting the key and forwarding the signal")
 	return command
+}
+
+// runOptions are the flags of `run`.
+type runOptions struct {
+	file, logFormat string
+	register        registerFlags
+	drain           time.Duration
+}
+
+// fileOnly and commandOnly name the flags that belong to one of the two forms.
+var (
+	fileOnly    = []string{"config"}
+	commandOnly = []string{"port", "etcd", "key", "ip", "docker", "ttl", "check", "drain"}
+)
+
+func (o *runOptions) run(c *cobra.Command, args []string, signals chan os.Signal) (code int, err error) {
+	wrong, form := commandOnly, "a file"
+	if len(args) > 0 {
+		wrong, form = fileOnly, "-- COMMAND"
+	}
+	switch {
+	case o.logFormat != "text" && o.logFormat != "json":
+		return 0, &exitError{code: exitUsage, err: errors.New("cannot log as " + o.logFormat), hint: "--log-format text or json"}
+	case len(args) > 0 && c.ArgsLenAtDash() != 0:
+		return 0, &exitError{code: exitUsage, err: fmt.Errorf("cannot run %q", args[0]), hint: "put -- before the command: sidekick run -- COMMAND"}
+	case len(args) == 0 && c.ArgsLenAtDash() == 0:
+		return 0, &exitError{code: exitUsage, err: errors.New("cannot run: there is no command after --"), hint: "sidekick run -- COMMAND"}
+	}
+	for _, flag := range wrong {
+		if c.Flags().Changed(flag) {
+			return 0, &exitError{code: exitUsage, err: fmt.Errorf("cannot use --%s with %s", flag, form), hint: "sidekick run --help"}
+		}
+	}
+	if err := cleanStart(); err != nil {
+		return 0, &exitError{code: exitInternal, err: err}
+	}
+	if len(args) > 0 {
+		return o.runCommand(c.Flags(), args, signals)
+	}
+	path, loaded, err := load(o.file)
+	if err != nil {
+		return 0, err
+	}
+	return run(path, loaded, o.logFormat, signals), nil
+}
+
+// cleanStart keeps from the programs what whoever started us left behind: blocked
+// and ignored signals, and open descriptors.
+func cleanStart() error {
+	if err := child.EmptyMask(); err != nil {
+		return fmt.Errorf("cannot empty the signal mask: %w", err)
+	}
+	child.CloseOnExec()
+	child.DefaultSignals()
+	return nil
+}
+
+func (o *runOptions) runCommand(flags *pflag.FlagSet, argv []string, signals chan os.Signal) (int, error) {
+	var c *config.Config
+	if slices.ContainsFunc(commandOnly, flags.Changed) {
+		if o.drain < 0 {
+			return 0, &exitError{code: exitUsage, err: errors.New("--drain: must not be negative"), hint: "sidekick run --help"}
+		}
+		program, registry, err := o.register.config()
+		if err != nil {
+			return 0, &exitError{code: exitUsage, err: err, hint: "sidekick run --help"}
+		}
+		c = &config.Config{Programs: []config.Program{program}, Registry: registry}
+	}
+	return runSingle(argv, c, o.drain, newLogger(os.Stderr, o.logFormat), signals), nil
 }
 
 // closeTimeout bounds what comes after the last program's end: the goodbye to
@@ -67,21 +140,17 @@ const closeTimeout = 400 * time.Millisecond
 
 // run is the life of PID 1: it starts the parts, in the order in which they
 // need each other, waits for the end of the programs, and ends the parts.
-func run(c *config.Config, logFormat string, signals <-chan os.Signal) int {
-	maskErr := child.EmptyMask()
-	child.CloseOnExec()
-	child.DefaultSignals()
+func run(path string, c *config.Config, logFormat string, signals <-chan os.Signal) int {
 	procstat.Init()
 	collector := logs.NewCollector(os.Stdout, os.Stderr)
 	collector.SetNames(names(c))
-	log := newLogger(collector, logFormat)
+	log := newLogger(collector.Messages(), logFormat)
 	slog.SetDefault(log) // some libraries write to the standard log
-	if maskErr != nil {
-		log.Warn("cannot empty the signal mask: programs inherit it", "error", maskErr)
-	}
 	if err := child.Adopt(); err != nil {
 		log.Warn("cannot become a subreaper: orphans of the programs will not be reaped here", "error", err)
 	}
+	sockets := absolute(control.Candidates(c.Control.Socket, os.LookupEnv))
+	path, started := leaveDirectory(path)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -91,40 +160,68 @@ func run(c *config.Config, logFormat string, signals <-chan os.Signal) int {
 
 	reaper := child.NewReaper()
 	start("reaper", reaper.Run)
-
-	keys := newRegistrar(c, log)
-	options := supervisor.Options{
+	k := newKeys(c, log)
+	s := supervisor.New(c, supervisor.Options{
 		Kernel:  kernel{reaper},
 		Output:  collector.Open,
+		Gate:    k,
+		Observe: func(s *supervisor.Snapshot) { k.update(facts(s)) },
+		Listen:  listenNotify,
 		Log:     log,
 		Environ: os.Environ(),
-	}
-	if keys != nil {
-		options.Gate = keys
-		options.Observe = func(s *supervisor.Snapshot) { keys.Update(facts(c, s)) }
-		start("registrar", keys.Run)
-	}
-	s := supervisor.New(c, options)
-	start("health", func(ctx context.Context) error { return watchHealth(ctx, c, s, log) })
-	var registrations control.Registrar // stays nil without registrar: a nil *Registrar in it would not be
-	if keys != nil {
-		registrations = keys
-	}
-	startControl(start, c, s, registrations, log)
-	start("signals", func(ctx context.Context) error { return obey(ctx, signals, s, log) })
+		Dir:     started,
+	})
+	r := &reloader{path: path, supervisor: s, keys: k, collector: collector, log: log, current: c}
+	start("health", func(ctx context.Context) error { return watchHealth(ctx, s, reaper, started, log) })
+	startControl(start, sockets, c.Control.Mode, s, k, r, log)
+	start("signals", func(ctx context.Context) error { return obey(ctx, signals, s, r) })
 
 	code := s.Run()
 
 	closing, done := context.WithTimeout(context.Background(), closeTimeout)
 	defer done()
-	if keys != nil {
-		keys.Close(closing)
-	}
+	k.close(closing)
 	log.Info("exit", "code", code)
 	cancel()
 	parts.Wait()
 	collector.Close(closing)
 	return code
+}
+
+// absolute makes paths independent of the current directory, where that is known.
+func absolute(paths []string) []string {
+	for i, path := range paths {
+		if abs, err := filepath.Abs(path); err == nil {
+			paths[i] = abs
+		}
+	}
+	return paths
+}
+
+// leaveDirectory moves to / so that no mount is held busy, and returns what the
+// programs and reloads need of the directory that sidekick was started in.
+func leaveDirectory(path string) (absolute, started string) {
+	started, err := os.Getwd()
+	if err != nil {
+		return path, ""
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(started, path)
+	}
+	if os.Chdir("/") != nil {
+		return path, ""
+	}
+	return path, started
+}
+
+// listenNotify opens a notify socket that listens to root and to the user of the
+// program.
+func listenNotify(users []uint32, deliver func(supervisor.Message)) (string, io.Closer, error) {
+	address, socket, err := notify.Listen(users, func(m notify.Message) { deliver(supervisor.Message(m)) })
+	if err != nil {
+		return "", nil, err // not socket: a nil *notify.Socket is no nil interface
+	}
+	return address, socket, nil
 }
 
 func names(c *config.Config) []string {
@@ -135,11 +232,11 @@ func names(c *config.Config) []string {
 	return names
 }
 
-func newLogger(collector *logs.Collector, format string) *slog.Logger {
+func newLogger(w io.Writer, format string) *slog.Logger {
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(collector.Messages(), nil))
+		return slog.New(slog.NewJSONHandler(w, nil))
 	}
-	return slog.New(slog.NewTextHandler(collector.Messages(), nil))
+	return slog.New(slog.NewTextHandler(w, nil))
 }
 
 // kernel is the reaper as the supervisor sees it.
@@ -155,7 +252,7 @@ func (k kernel) Start(spec child.Spec) (supervisor.Process, error) {
 
 // obey turns signals into what they ask for; all that ask for nothing are
 // ignored.
-func obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Supervisor, log *slog.Logger) error {
+func obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Supervisor, r *reloader) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -165,22 +262,22 @@ func obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Superviso
 			case unix.SIGTERM, unix.SIGINT, unix.SIGQUIT:
 				s.Shutdown(unix.SignalName(sig.(syscall.Signal)))
 			case unix.SIGHUP:
-				log.Warn("SIGHUP ignored: reload is not supported yet")
+				r.hangup(ctx)
 			}
 		}
 	}
 }
 
 // watchHealth probes the programs that live and reports to the supervisor.
-func watchHealth(ctx context.Context, c *config.Config, s *supervisor.Supervisor, log *slog.Logger) error {
-	monitor := health.NewMonitor(log, func(r health.Result) {
+func watchHealth(ctx context.Context, s *supervisor.Supervisor, reaper *child.Reaper, dir string, log *slog.Logger) error {
+	monitor := health.NewMonitor(log, probe{s, reaper, dir}.run, func(r health.Result) {
 		s.Report(supervisor.CheckResult{Program: r.Program, Launch: r.Launch, Index: r.Index,
 			CheckStatus: supervisor.CheckStatus{Status: supervisor.Health(r.Status), Output: r.Output, Since: r.At}})
 	})
 	defer monitor.Close()
 	for {
 		snapshot, newer := s.Snapshot()
-		monitor.Set(targets(c, snapshot))
+		monitor.Set(targets(snapshot))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -190,12 +287,12 @@ func watchHealth(ctx context.Context, c *config.Config, s *supervisor.Supervisor
 }
 
 // startControl serves the control socket; without one sidekick runs on.
-func startControl(start func(string, func(context.Context) error), c *config.Config, s *supervisor.Supervisor, keys control.Registrar, log *slog.Logger) {
-	l, err := control.Listen(control.Candidates(c.Control.Socket, os.LookupEnv), c.Control.Mode)
+func startControl(start func(string, func(context.Context) error), sockets []string, mode fs.FileMode, s *supervisor.Supervisor, k *keys, r *reloader, log *slog.Logger) {
+	l, err := control.Listen(sockets, mode)
 	if err != nil {
-		log.Warn("no control socket: status, start, stop and restart are not available; set control.socket", "error", err)
+		log.Warn("no control socket: status, start, stop, restart and reload are not available; set control.socket", "error", err)
 		return
 	}
-	server := control.NewServer(s, keys, log)
+	server := control.NewServer(s, k, r, log)
 	start("control", func(ctx context.Context) error { return server.Serve(ctx, l) })
 }

@@ -71,18 +71,22 @@ func clientError(err error) error {
 }
 
 func selected(programs []control.Program, names []string) ([]control.Program, error) {
-	if len(names) == 0 || slices.Contains(names, "all") {
+	if len(names) == 0 {
 		return programs, nil
 	}
-	var chosen []control.Program
+	chosen := map[string]bool{}
 	for _, name := range names {
-		i := slices.IndexFunc(programs, func(p control.Program) bool { return p.Name == name })
-		if i < 0 {
+		before := len(chosen)
+		for _, p := range programs {
+			if addresses(name, p) {
+				chosen[p.Name] = true
+			}
+		}
+		if len(chosen) == before && !chosen[name] {
 			return nil, fmt.Errorf("no program is named %q", name)
 		}
-		chosen = append(chosen, programs[i])
 	}
-	return chosen, nil
+	return slices.DeleteFunc(programs, func(p control.Program) bool { return !chosen[p.Name] }), nil
 }
 
 func printStatus(w io.Writer, programs []control.Program, output string) error {
@@ -148,6 +152,9 @@ func registeredAt(p control.Program) (addresses string, why []string) {
 	for _, r := range p.Registrations {
 		if r.Reason == "" {
 			there = append(there, r.Address)
+			if r.Warning != "" {
+				why = append(why, r.Address+": "+r.Warning)
+			}
 		} else if p.State == "RUNNING" {
 			why = append(why, "not registered: "+r.Reason)
 		}

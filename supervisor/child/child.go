@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +32,14 @@ import (
 // Spec is one process to start: the leader of a new session and so of its own
 // process group, with default signal dispositions and an empty signal mask.
 type Spec struct {
+	// Setup is done in the process before the first instruction of Path; nil:
+	// nothing. It takes a helper process, the same binary once more.
+	Setup *Setup
+	// Terminal leaves the process in our session, in a group of its own. If
+	// Stdin is our controlling terminal and our group has it, that group
+	// becomes the foreground group in place of ours. The caller minds SIGTTOU,
+	// which a write of ours may bring then.
+	Terminal bool
 	// Path is the executable; relative to Dir when it is relative.
 	Path string
 	Args []string // argv, with argv[0]
@@ -53,6 +62,13 @@ func (e Exit) Status() int {
 		return 128 + int(e.Signal)
 	}
 	return e.Code
+}
+
+func (e Exit) String() string {
+	if e.Signal != 0 {
+		return unix.SignalName(e.Signal)
+	}
+	return "exit code " + strconv.Itoa(e.Code)
 }
 
 // Event tells of the end of a process: first Exited, then, unless that said
@@ -81,6 +97,7 @@ type Reaper struct {
 	orphans atomic.Uint64
 	sigchld chan os.Signal
 	wake    chan struct{}
+	ended   chan struct{} // closed when Run is over
 }
 
 // NewReaper takes SIGCHLD. Run must be running for anything to be reaped.
@@ -90,6 +107,7 @@ func NewReaper() *Reaper {
 		lingerer: map[int]*Process{},
 		sigchld:  make(chan os.Signal, 1),
 		wake:     make(chan struct{}, 1),
+		ended:    make(chan struct{}),
 	}
 	signal.Notify(r.sigchld, unix.SIGCHLD)
 	return r
@@ -105,36 +123,9 @@ type Process struct {
 	notify  func(Event)
 }
 
-// Pid is the process id, which is its session and group id too.
+// Pid is the process id, which is its group id too, and that of its session
+// unless it was started with Terminal.
 func (p *Process) Pid() int { return p.pid }
-
-// Start forks and executes spec. The error is that of fork, chdir or exec, as
-// a syscall.Errno. It blocks until the exec succeeded or failed.
-func (r *Reaper) Start(spec Spec) (*Process, error) {
-	stdin := spec.Stdin
-	if stdin == nil {
-		null, err := os.Open(os.DevNull)
-		if err != nil {
-			return nil, err
-		}
-		defer null.Close()
-		stdin = null
-	}
-	attr := &syscall.ProcAttr{
-		Dir:   spec.Dir,
-		Env:   spec.Env,
-		Files: []uintptr{stdin.Fd(), spec.Stdout.Fd(), spec.Stderr.Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	}
-	defer r.Wake() // corpses were left alone while the fork was under way
-	r.forking.Lock()
-	defer r.forking.Unlock()
-	pid, err := syscall.ForkExec(spec.Path, spec.Args, attr)
-	if err != nil {
-		return nil, err
-	}
-	return r.register(pid), nil
-}
 
 func (r *Reaper) register(pid int) *Process {
 	r.mu.Lock()
@@ -193,14 +184,15 @@ func (r *Reaper) Wake() {
 // Orphans is how many processes were reaped that nobody started here.
 func (r *Reaper) Orphans() uint64 { return r.orphans.Load() }
 
-// Run reaps until ctx ends. SIGCHLD only wakes it, and every wake drains all:
-// signals of the same number coalesce.
+// Run reaps until ctx ends, once. SIGCHLD only wakes it, and every wake drains
+// all: signals of the same number coalesce.
 func (r *Reaper) Run(ctx context.Context) error {
 	linger := time.NewTimer(0)
 	defer linger.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			close(r.ended)
 			return nil
 		case <-r.sigchld:
 		case <-r.wake:

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"sidekick/config"
+	"sidekick/registrar"
+	"sidekick/registrar/etcd/etcdtest"
+)
+
+const patience = 20 * time.Second
+
+// registering is a configuration with one registered program, which needs
+// neither Docker nor a check.
+func registering(endpoint string, ttl time.Duration) *config.Config {
+	p := config.DefaultProgram("web")
+	p.Policy.Register = []config.Registration{service().registration()}
+	r := config.DefaultRegistry(func(string) (string, bool) { return "", false })
+	r.Etcd, r.TTL = &config.Etcd{Endpoints: []string{endpoint}}, ttl
+	return &config.Config{Programs: []config.Program{p}, Registry: r}
+}
+
+type registered registrar.Service
+
+func service() registered {
+	return registered{Program: "web", Port: config.Port{Number: 53, Protocol: "udp"}, Key: "service",
+		Advertise: config.Advertise{IP: netip.MustParseAddr("203.0.113.7"), Port: 53}}
+}
+
+func (s registered) registration() config.Registration {
+	return config.Registration{Port: s.Port, Key: s.Key, Advertise: s.Advertise, Check: -1}
+}
+
+const serviceKey = "/service/203.0.113.7:53"
+
+func up() []registrar.Fact {
+	return []registrar.Fact{{Service: registrar.Service(service()), Up: true}}
+}
+
+func keysFor(t *testing.T, c *config.Config) *keys {
+	t.Helper()
+	k := newKeys(c, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		k.close(ctx)
+	})
+	return k
+}
+
+// A new registry takes the keys over: they go onto its lease and are at no
+// moment absent.
+func TestReloadHandsKeysOver(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, 1)
+	watch := cluster.Watch(t, "/")
+	k := keysFor(t, registering(cluster.Endpoints[0], 20*time.Second))
+	k.update(up())
+	first := watch.WaitPut(0, patience, serviceKey)
+
+	same := registering(cluster.Endpoints[0], 20*time.Second)
+	same.Registry.Drain = time.Hour
+	before := k.now()
+	k.reload(same)
+	if k.now() != before {
+		t.Error("a changed drain has made a new registrar")
+	}
+
+	k.reload(registering(cluster.Endpoints[0], 30*time.Second))
+	second := watch.WaitPut(first.Revision, patience, serviceKey)
+	if second.Lease == first.Lease {
+		t.Error("the key hangs on the old lease")
+	}
+	select {
+	case <-before.done:
+	case <-time.After(patience):
+		t.Fatal("the old registrar does not end")
+	}
+	client := cluster.Client(t)
+	if leases, err := client.Leases(t.Context()); err != nil || len(leases.Leases) != 1 || int64(leases.Leases[0].ID) != second.Lease {
+		t.Errorf("the leases are %+v, %v", leases, err)
+	}
+	for _, e := range watch.Events() {
+		if !e.Put {
+			t.Errorf("the key was away: %v", e)
+		}
+	}
+	if !k.Withdraw(t.Context(), "web") {
+		t.Error("no key to withdraw")
+	}
+	watch.WaitDelete(second.Revision, patience, serviceKey)
+}
+
+// A registry that changes while nothing registers is used by what registers later.
+func TestReloadWithoutRegistrations(t *testing.T) {
+	t.Parallel()
+	first, second := etcdtest.Start(t, 1), etcdtest.Start(t, 1)
+	none := registering(second.Endpoints[0], 20*time.Second)
+	none.Programs[0].Policy.Register = nil
+
+	t.Run("from none", func(t *testing.T) {
+		k := keysFor(t, none)
+		if k.now() != nil || k.Answers() || k.Registrations() != nil || k.Withdraw(t.Context(), "web") {
+			t.Error("there is a registrar without registrations")
+		}
+		k.update(up())
+		watch := second.Watch(t, "/")
+		k.reload(registering(second.Endpoints[0], 20*time.Second))
+		watch.WaitPut(0, patience, serviceKey)
+	})
+	t.Run("in between", func(t *testing.T) {
+		k := keysFor(t, registering(first.Endpoints[0], 20*time.Second))
+		k.update(nil)
+		k.reload(none)
+		k.update(nil)
+		watch := second.Watch(t, "/")
+		k.reload(registering(second.Endpoints[0], 20*time.Second))
+		k.update(up())
+		watch.WaitPut(0, patience, serviceKey)
+	})
+}
+
+// The end takes the keys along, also those that a new registrar has not taken
+// over yet.
+func TestCloseTakesKeysAlong(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, 1)
+	for name, reload := range map[string]bool{"at rest": false, "during a handover": true} {
+		t.Run(name, func(t *testing.T) {
+			k := newKeys(registering(cluster.Endpoints[0], 20*time.Second), slog.New(slog.NewTextHandler(t.Output(), nil)))
+			watch := cluster.Watch(t, "/")
+			k.update(up())
+			watch.WaitPut(0, patience, serviceKey)
+			if reload {
+				k.reload(registering("http://127.0.0.1:1", 20*time.Second)) // nobody is there
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			k.close(ctx)
+			client := cluster.Client(t)
+			if left, err := client.Get(t.Context(), "/", clientv3.WithPrefix()); err != nil || left.Count != 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sidekick/registrar/etcd/etcdtest"
+)
+
+// asSidekick in the environment makes the test binary be sidekick.
+const asSidekick = "SIDEKICK_TEST_IS_SIDEKICK"
+
+func TestMain(m *testing.M) {
+	etcdtest.RunMember()
+	if os.Getenv(asSidekick) != "" {
+		os.Exit(execute(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// sidekick runs a command line in a process of its own.
+func sidekick(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asSidekick+"=1", "SIDEKICK_CONFIG=", "SIDEKICK_SOCKET=")
+	cmd.Dir = t.TempDir()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// A wrong command line ends with 2, says what is wrong and what to try, and
+// starts nothing.
+func TestUsageErrors(t *testing.T) {
+	const etcd = "http://127.0.0.1:1"
+	for line, want := range map[string]string{
+		"nonsense":                       "unknown command",
+		"run --nonsense":                 "unknown flag",
+		"run true":                       `cannot run "true"`,
+		"run true -- true":               `cannot run "true"`,
+		"run --":                         "no command after --",
+		"run -c FILE -- true":            "cannot use --config",
+		"run --port 8000 --etcd " + etcd: "cannot use --port",
+		"run --drain 2s":                 "cannot use --drain",
+		"run --ip 10.0.0.1 -- true":      "cannot register without --port and --etcd",
+		"run --drain 2s -- true":         "cannot register without --port and --etcd",
+		"run --port 1 --drain -1s --etcd " + etcd + " -- true":  "--drain: ",
+		"run --log-format xml -- true":                          "cannot log as xml",
+		"run --port 8000 -- true":                               "cannot register without --port and --etcd",
+		"run --etcd " + etcd + " -- true":                       "cannot register without --port and --etcd",
+		"register":                                              "cannot register without --port and --etcd",
+		"register extra":                                        "unknown command",
+		"register --port 8000":                                  "cannot register without --port and --etcd",
+		"register --port x --etcd " + etcd:                      "--port: ",
+		"register --port 0 --etcd " + etcd:                      "--port: ",
+		"register --port 1 --etcd ftp://h":                      "etcd",
+		"register --port 1 --etcd h:1,":                         "etcd",
+		"register --key / --port 1 --etcd " + etcd:              "--key: ",
+		"register --ip nowhere --port 1 --etcd " + etcd:         "--ip: ",
+		"register --docker pigeon://x --port 1 --etcd " + etcd:  "pigeon",
+		"register --ttl 1s --port 1 --etcd " + etcd:             "--ttl: ",
+		"register --ttl 5500ms --port 1 --etcd " + etcd:         "--ttl: ",
+		"register --ttl soon --port 1 --etcd " + etcd:           "--ttl",
+		"register --check ping --port 1 --etcd " + etcd:         "--check: ",
+		"register --check http:healthz --port 1 --etcd " + etcd: "--check: ",
+		"register --check tcp --port 53/udp --etcd " + etcd:     "--check: ",
+		"register --check http:/x --port 53/udp --etcd " + etcd: "--check: ",
+		"status -o xml":                                         `cannot print "xml"`,
+		"start":                                                 "arg",
+		"restart web --timeout 0s":                              "--timeout",
+		"check extra":                                           "unknown command",
+		"exec":                                                  "cannot be run by hand",
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, code := sidekick(t, strings.Fields(line)...)
+			if code != exitUsage || stdout != "" {
+				t.Errorf("exit code %d, stdout %q", code, stdout)
+			}
+			if !strings.HasPrefix(stderr, "error: ") || !strings.Contains(stderr, want) {
+				t.Errorf("it says %q, not %q", stderr, want)
+			}
+			if line != "restart web --timeout 0s" && !strings.Contains(stderr, "\ntry: ") {
+				t.Errorf("no hint: %q", stderr)
+			}
+		})
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := file("good.yaml", "programs: {a: {command: /no/such/file, restart: no}}\n")
+	bad := file("bad.yaml", "programs:\n  a: {comand: x}\n  b: {command: y, nice: no}\n")
+	for _, c := range []struct {
+		line           string
+		code           int
+		stdout, stderr string
+	}{
+		{"", 0, "Usage:", ""},
+		{"--help", 0, "Usage:", ""},
+		{"run --help", 0, "Exit code: 0 when stopped", ""},
+		{"version", 0, "sidekick " + version, ""},
+		{"check -c " + good, 0, "ok, 1 program(s)", "warning: "},
+		{"check -c " + bad, exitConfig, "", bad + ":2:7: programs.a.comand: "},
+		{"check -c " + bad, exitConfig, "", "nothing was started"},
+		{"run -c " + bad, exitConfig, "", bad + ":3:"},
+		{"check", exitConfig, "", "try: sidekick run -c FILE"},
+		{"run -c /no/such/file", exitConfig, "", "/no/such/file"},
+		{"run -- /no/such/file", 127, "", "cannot execute /no/such/file"},
+		{"run -- " + good, 126, "", "is it executable?"},
+		{"run --log-format json -- /no/such/file", 127, "", `{"time":`},
+		{"status --socket " + dir + "/s", exitNobody, "", "error: cannot reach sidekick"},
+		{"start web --socket " + dir + "/s", exitNobody, "", "try: "},
+		{"reload --socket " + dir + "/s", exitNobody, "", "try: "},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, code := sidekick(t, strings.Fields(c.line)...)
+			if code != c.code || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit code %d, want %d\nstdout, which must have %q:\n%s\nstderr, which must have %q:\n%s",
+					code, c.code, c.stdout, stdout, c.stderr, stderr)
+			}
+		})
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"sidekick/config"
+	"sidekick/control"
+	"sidekick/logs"
+	"sidekick/supervisor"
+)
+
+// reloader reads the file again and swaps it in. All of it is checked first:
+// one problem and nothing changes.
+type reloader struct {
+	path       string
+	supervisor *supervisor.Supervisor
+	keys       *keys
+	collector  *logs.Collector
+	log        *slog.Logger
+
+	mu      sync.Mutex // one reload at a time
+	current *config.Config
+}
+
+// Reload implements control.Reloader.
+func (r *reloader) Reload(ctx context.Context, dryRun bool) (config.Plan, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, err := config.Load(r.path, os.LookupEnv)
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		lines := make([]string, 0, len(problems))
+		for _, p := range problems {
+			lines = append(lines, p.String())
+		}
+		return config.Plan{}, fmt.Errorf("cannot reload, nothing was changed:\n%s", strings.Join(lines, "\n"))
+	}
+	if err != nil {
+		return config.Plan{}, fmt.Errorf("cannot reload, nothing was changed: %w", err)
+	}
+	if dryRun {
+		return config.Diff(r.current, c), nil
+	}
+	r.keys.reload(c)
+	plan, err := r.supervisor.Reload(ctx, c)
+	if err == nil {
+		r.current = c
+		r.collector.SetNames(names(c))
+	}
+	return plan, err
+}
+
+// hangup is what SIGHUP does.
+func (r *reloader) hangup(ctx context.Context) {
+	if _, err := r.Reload(ctx, false); err != nil {
+		first, problems, _ := strings.Cut(err.Error(), "\n")
+		r.log.Error("SIGHUP: "+first, "file", r.path, "problems", strings.ReplaceAll(problems, "\n", "; "))
+	}
+}
+
+func newReloadCommand() *cobra.Command {
+	var socket string
+	var dryRun bool
+	command := &cobra.Command{
+		Use:   "reload [--dry-run]",
+		Short: "Read the file again and change what differs",
+		Long: `Read the file again and change what differs, as SIGHUP does.
+
+Removed programs stop, new ones start, changed ones restart, and what can change
+in place does. A program that did not change is not touched. One problem in the
+file and nothing is changed.`,
+		Example: "  sidekick reload --dry-run\n  sidekick reload",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := dialSidekick(socket)
+			if err != nil {
+				return err
+			}
+			plan, err := client.Reload(c.Context(), dryRun)
+			if err != nil {
+				return clientError(err)
+			}
+			if len(plan.Lines) == 0 {
+				fmt.Fprintln(c.OutOrStdout(), "nothing differs")
+			}
+			for _, line := range plan.Lines {
+				fmt.Fprintln(c.OutOrStdout(), line)
+			}
+			return nil
+		},
+	}
+	socketFlag(command, &socket)
+	command.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done")
+	return command
+}
+
+var _ control.Reloader = (*reloader)(nil)

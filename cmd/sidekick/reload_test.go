@@ -1,0 +1,79 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sidekick/config"
+)
+
+// A file that is wrong changes nothing, and the error lists all that is wrong.
+// The reloader here could not change anything: it has no supervisor.
+func TestReloadOfBadFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sidekick.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const good = "programs: {web: {command: sleep 1}}\n"
+	write(good)
+	current, err := config.Load(path, os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	r := &reloader{path: path, current: current, log: slog.New(slog.NewTextHandler(&log, nil))}
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"syntax":         {"programs: {", []string{path + ":1"}},
+		"two problems":   {"programs: {web: {comand: x, nice: fast}}\n", []string{"programs.web.comand", "programs.web.nice"}},
+		"unset variable": {"programs: {web: {command: 'sleep ${NOT_SET_ANYWHERE}'}}\n", []string{"NOT_SET_ANYWHERE"}},
+		"cycle":          {"programs: {a: {command: x, depends_on: [b]}, b: {command: x, depends_on: [a]}}\n", []string{"a", "b"}},
+		"empty":          {"", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write(c.text)
+			for _, dryRun := range []bool{true, false} {
+				plan, err := r.Reload(t.Context(), dryRun)
+				if err == nil || !strings.HasPrefix(err.Error(), "cannot reload, nothing was changed:") {
+					t.Fatalf("%v, %v", plan, err)
+				}
+				for _, want := range c.want {
+					if !strings.Contains(err.Error(), want) {
+						t.Errorf("%q is not in: %v", want, err)
+					}
+				}
+			}
+			log.Reset()
+			r.hangup(t.Context())
+			if text := log.String(); !strings.Contains(text, "level=ERROR") || strings.Count(text, "\n") != 1 || !strings.Contains(text, "file="+path) {
+				t.Errorf("SIGHUP logs %q", text)
+			}
+			if r.current != current {
+				t.Error("the current configuration has changed")
+			}
+		})
+	}
+	t.Run("missing", func(t *testing.T) {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Reload(t.Context(), false); err == nil || !strings.Contains(err.Error(), "cannot reload, nothing was changed:") {
+			t.Error(err)
+		}
+	})
+	t.Run("dry run", func(t *testing.T) {
+		write("programs: {web: {command: sleep 2}, new: {command: sleep 1}}\n")
+		plan, err := r.Reload(t.Context(), true)
+		if err != nil || strings.Join(plan.Added, " ") != "new" || strings.Join(plan.Relaunched, " ") != "web" || r.current != current {
+			t.Errorf("%+v, %v", plan, err)
+		}
+	})
+}

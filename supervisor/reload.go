@@ -1,0 +1,124 @@
+package supervisor
+
+import (
+	"context"
+	"reflect"
+	"slices"
+
+	"sidekick/config"
+)
+
+// reloaded is the reason of what a reload stops or restarts.
+const reloaded = "configuration changed"
+
+// Reload swaps the configuration in: removed programs stop, new ones start, a
+// program whose Launch changed restarts, everything else changes in place. The
+// configuration must have been checked. It does not wait for the outcome.
+func (s *Supervisor) Reload(ctx context.Context, c *config.Config) (config.Plan, error) {
+	reply := make(chan reloadReply, 1)
+	s.post(reload{c, reply})
+	select {
+	case r := <-reply:
+		return r.plan, r.err
+	case <-s.done:
+		return config.Plan{}, ErrShuttingDown
+	case <-ctx.Done():
+		return config.Plan{}, ctx.Err()
+	}
+}
+
+type reload struct {
+	config *config.Config
+	reply  chan<- reloadReply // buffered
+}
+
+type reloadReply struct {
+	plan config.Plan
+	err  error
+}
+
+func (m reload) handle(s *Supervisor) {
+	if s.down.stage != up {
+		m.reply <- reloadReply{err: ErrShuttingDown}
+		return
+	}
+	plan := config.Diff(s.config, m.config)
+	s.config = m.config
+	s.dirty = true
+	s.replacePrograms()
+	s.options.Log.Info("reloaded", "added", plan.Added, "removed", plan.Removed,
+		"restarted", plan.Relaunched, "retuned", plan.Retuned)
+	m.reply <- reloadReply{plan: plan}
+}
+
+// replacePrograms makes the programs those of the configuration. Removed ones
+// stay behind them until nothing of them lives.
+func (s *Supervisor) replacePrograms() {
+	leaving := s.programs
+	s.programs = nil
+	var added []*program
+	for i := range s.config.Programs {
+		c := &s.config.Programs[i]
+		p := s.byName[c.Name]
+		if p == nil || p.removed {
+			added = append(added, s.add(c))
+		} else {
+			s.programs = append(s.programs, p)
+			s.adopt(p, c)
+		}
+	}
+	for _, p := range leaving {
+		if !slices.Contains(s.programs, p) {
+			p.removed = true
+			s.programs = append(s.programs, p)
+			s.apply(p, input{event: evStop}, "removed from the configuration")
+		}
+	}
+	for _, p := range added {
+		if p.config.Policy.Autostart {
+			s.start(p)
+		}
+	}
+}
+
+// add makes a program. One of the same name that is still being removed is
+// taken over, and starts when it has stopped.
+func (s *Supervisor) add(c *config.Program) *program {
+	p := s.byName[c.Name]
+	if p == nil {
+		p = &program{name: c.Name}
+		s.byName[c.Name] = p
+	}
+	p.config, p.removed, p.byOperator = c, false, false
+	if p.leader {
+		p.resizeChecks()
+	}
+	s.programs = append(s.programs, p)
+	return p
+}
+
+// adopt swaps a program's configuration. A changed Launch replaces the process,
+// and starts what failed for good: that may be what was mended. What an
+// operator stopped, or what is completed, is not started.
+func (s *Supervisor) adopt(p *program, c *config.Program) {
+	relaunch := !reflect.DeepEqual(p.config.Launch, c.Launch)
+	p.config = c
+	if p.leader {
+		p.resizeChecks()
+	}
+	if relaunch && p.at.want == Up && p.at.phase != launching && (p.at.phase.live() || p.at.phase == backoff || p.failedForGood()) {
+		s.apply(p, input{event: evRestart}, reloaded)
+	}
+}
+
+// dropRemoved forgets the removed programs of which nothing lives.
+func (s *Supervisor) dropRemoved() {
+	s.programs = slices.DeleteFunc(s.programs, func(p *program) bool {
+		if !p.removed || p.at.phase.live() {
+			return false
+		}
+		delete(s.byName, p.name)
+		s.dirty = true
+		return true
+	})
+}
