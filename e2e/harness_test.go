@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,9 +40,16 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // for tests that are not root
+		return 0, err
+	}
 	bin = dir
+	// Most tests wait for others and do not compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		return 0, err
+	}
 	build := exec.Command("go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w -X main.version=e2e",
-		"-o", dir, "sidekick/cmd/sidekick", "sidekick/cmd/sidekick-hub", "sidekick/e2e/app")
+		"-o", dir, "sidekick/cmd/sidekick", "sidekick/cmd/sidekick-hub", "sidekick/e2e/app", "sidekick/e2e/actor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("cannot build: %w\n%s", err, out)
@@ -123,19 +131,43 @@ func runPlainTo(t *testing.T, out *os.File, file string) *instance {
 
 func launch(t *testing.T, out *os.File, file string, env []string, wrapper ...string) *instance {
 	t.Helper()
+	return how{out: out, env: env, wrapper: wrapper, forks: len(wrapper) > 0}.launch(t, file)
+}
+
+// how says in which surroundings sidekick runs.
+type how struct {
+	out     *os.File // its stdout and stderr; nil: read by the test
+	env     []string
+	wrapper []string // what executes it, with its own argv last
+	forks   bool     // the wrapper forks, and sidekick is its only child
+	uid     uint32   // as whom it runs, with no other group; 0: as the test
+	cwd     string
+	files   []*os.File // more descriptors, from 3 on
+}
+
+// pid1 is PID 1 of a new pid namespace, to which it gets through a line of sh.
+func pid1(script string) how {
+	return how{forks: true, wrapper: []string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--",
+		"sh", "-c", script + `
+exec "$@"`, "sh"}}
+}
+
+func (h how) launch(t *testing.T, file string) *instance {
+	t.Helper()
 	i := &instance{t: t, dir: t.TempDir(), ended: make(chan struct{})}
 	i.socket = filepath.Join(i.dir, "s.sock")
-	config := filepath.Join(i.dir, "sidekick.yaml")
-	if err := os.WriteFile(config, []byte(file), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	argv := append(wrapper, filepath.Join(bin, "sidekick"), "run", "-c", config)
+	i.rewrite(file)
+	argv := append(h.wrapper, filepath.Join(bin, "sidekick"), "run", "-c", i.config())
 	i.cmd = exec.Command(argv[0], argv[1:]...)
-	i.cmd.Env = append(os.Environ(), "SIDEKICK_SOCKET="+i.socket, "APP="+filepath.Join(bin, "app"), "DIR="+i.dir)
-	i.cmd.Env = append(i.cmd.Env, env...)
+	i.cmd.Env = append(os.Environ(), "SIDEKICK_SOCKET="+i.socket, "APP="+filepath.Join(bin, "app"), "ACTOR="+filepath.Join(bin, "actor"), "DIR="+i.dir)
+	i.cmd.Env = append(i.cmd.Env, h.env...)
 	i.cmd.Stdout, i.cmd.Stderr = locked{&i.mu, &i.stdout}, locked{&i.mu, &i.stderr}
-	if out != nil {
-		i.cmd.Stdout, i.cmd.Stderr = out, out
+	if h.out != nil {
+		i.cmd.Stdout, i.cmd.Stderr = h.out, h.out
+	}
+	i.cmd.Dir, i.cmd.ExtraFiles = h.cwd, h.files
+	if h.uid != 0 {
+		h.become(t, i)
 	}
 	if err := i.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -146,28 +178,76 @@ func launch(t *testing.T, out *os.File, file string, env []string, wrapper ...st
 	}()
 	t.Cleanup(i.cleanup)
 	i.pid = i.cmd.Process.Pid
-	if len(wrapper) > 0 && wrapper[0] == "unshare" {
-		i.pid = 0 // unless sidekick has ended already, as with a bad file
-		eventually(t, "unshare has a child", func() bool {
-			i.pid = onlyChild(i.cmd.Process.Pid)
-			return i.pid != 0 || i.hasEnded()
-		})
+	if h.forks {
+		i.pid = i.child()
 	}
 	return i
 }
 
-func (i *instance) hasEnded() bool {
-	select {
-	case <-i.ended:
-		return true
-	default:
-		return false
+// become makes another user of the instance, who may write into its folder.
+func (h how) become(t *testing.T, i *instance) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		missing(t, "root, to become another user")
+	}
+	i.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: h.uid, Gid: h.uid}}
+	if err := errors.Join(os.Chown(i.dir, int(h.uid), int(h.uid)), os.Chmod(filepath.Dir(i.dir), 0o755)); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// cleanup kills the process that was started; unshare --kill-child takes its
-// child with it.
+func (i *instance) config() string { return filepath.Join(i.dir, "sidekick.yaml") }
+
+// rewrite changes the instance's file.
+func (i *instance) rewrite(file string) {
+	i.t.Helper()
+	i.write("sidekick.yaml", file)
+}
+
+// write makes a file in the instance's folder, all at once.
+func (i *instance) write(name, text string) {
+	i.t.Helper()
+	path := filepath.Join(i.dir, name)
+	if err := errors.Join(os.WriteFile(path+"~", []byte(text), 0o644), os.Rename(path+"~", path)); err != nil {
+		i.t.Fatal(err)
+	}
+}
+
+// read is what a file of the instance's folder holds, "" if it is not there.
+func (i *instance) read(name string) string {
+	data, _ := os.ReadFile(filepath.Join(i.dir, name))
+	return string(data)
+}
+
+// stops ends the instance, which has to end well.
+func (i *instance) stops() {
+	i.t.Helper()
+	i.signal(unix.SIGTERM)
+	if code := i.exit(); code != 0 {
+		i.t.Errorf("exit code %d after SIGTERM", code)
+	}
+}
+
+// child waits for the only child of the process that was started, -1 if it has
+// ended already. 0 would be the test's own process group to kill(2).
+func (i *instance) child() int {
+	for i.t.Context().Err() == nil {
+		if pid := onlyChild(i.cmd.Process.Pid); pid > 0 {
+			return pid
+		}
+		select {
+		case <-i.ended:
+			return -1
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return -1
+}
+
 func (i *instance) cleanup() {
+	if i.pid > 1 {
+		_ = unix.Kill(i.pid, unix.SIGKILL)
+	}
 	_ = i.cmd.Process.Kill()
 	<-i.ended
 	if i.t.Failed() {
@@ -196,8 +276,8 @@ func (i *instance) log() string {
 // signal sends sig to sidekick itself.
 func (i *instance) signal(sig syscall.Signal) {
 	i.t.Helper()
-	if i.pid <= 0 { // kill(2) would take 0 for our own process group
-		i.t.Fatal("sidekick has ended already")
+	if i.pid <= 1 {
+		i.t.Fatal("sidekick has ended")
 	}
 	if err := unix.Kill(i.pid, sig); err != nil {
 		i.t.Fatal(err)
@@ -252,19 +332,30 @@ func client(t *testing.T, env []string, args ...string) (stdout, stderr string, 
 // program is what status -o json says of one program.
 type program struct {
 	Name, State, Reason string
+	Signal              string
 	Pid, Restarts       int
+	ExitCode            *int `json:"exit_code"`
 	Health              *struct{ Status, Output string }
 	Registrations       []struct{ Key, Address, Reason string }
 }
 
 func (i *instance) status(name string) program {
 	i.t.Helper()
-	out, errs, _ := i.sidekick("status", name, "-o", "json")
-	var all []program
-	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
-		i.t.Fatalf("status: %v\n%s%s", err, out, errs)
+	all := i.statuses(name)
+	if len(all) != 1 {
+		i.t.Fatalf("status: %+v", all)
 	}
 	return all[0]
+}
+
+// statuses is what status says of the programs, of all if none is named.
+func (i *instance) statuses(names ...string) (all []program) {
+	i.t.Helper()
+	out, errs, _ := i.sidekick(append([]string{"status", "-o", "json"}, names...)...)
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		i.t.Fatalf("status: %v\n%s%s", err, out, errs)
+	}
+	return all
 }
 
 // reaches waits for a state of a program.

@@ -233,9 +233,9 @@ programs: {web: {command: [sh, -c, 'while :; do echo line; echo line >&2; echo x
 // Whatever whoever started sidekick left ignored, blocked or open, a program
 // starts clean: default dispositions, an empty mask, descriptors 0, 1 and 2.
 func TestProgramsStartClean(t *testing.T) {
-	i := launch(t, nil, `
+	i := how{wrapper: []string{"sh", "-c", `exec 7</dev/null; trap "" USR2 TSTP; exec env --block-signal=USR1 --block-signal=WINCH "$@"`, "sh"}}.launch(t, `
 programs: {web: {command: [sh, -c, 'grep Sig /proc/self/status | grep -v SigQ; ls /proc/self/fd; echo done; exec sleep 1000']}}
-`, nil, "sh", "-c", `exec 7</dev/null; trap "" USR2 TSTP; exec env --block-signal=USR1 --block-signal=WINCH "$@"`, "sh")
+`)
 	i.says("done")
 	for _, set := range []string{"SigPnd", "SigBlk", "SigIgn"} {
 		if !strings.Contains(i.out(), set+":\t0000000000000000\n") {
