@@ -17,7 +17,7 @@ BUILD := $(GO) build -buildvcs=false -tags grpcnotrace -trimpath -ldflags "-s -w
 
 export CGO_ENABLED DEMO_SECONDS
 
-.PHONY: help build demo test sim mutate clean
+.PHONY: help build demo test storm sim mutate clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -40,6 +40,9 @@ demo: ## an app is killed and comes back, and so does its key in etcd; until Ctr
 
 sim: ## a million steps of simulated supervision; SIM_SEED=N begins elsewhere, SIM_STEPS=N is another length
 	SIM_STEPS=$(SIM_STEPS) SIM_SEED=$(SIM_SEED) $(GO) test -tags grpcnotrace -count=1 -timeout 60m -v -run 'TestSimulation$$' ./supervisor/
+
+storm: ## 20,000 orphans, 1,000 programs, a fork bomb, idle: alone, for they starve or measure what runs beside them
+	$(GO) test -tags "grpcnotrace storm" -count=1 -v -parallel 1 -run 'Storm|Thousand|ForkBomb|TermRight|TermAfter|Idle|CrashLoop' ./e2e
 
 mutate: ## breaks one line at a time; each break has to turn the tests red
 	$(GO) run .ci/mutate.go
