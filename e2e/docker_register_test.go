@@ -113,11 +113,12 @@ func TestDockerLateGoodbye(t *testing.T) {
 
 	predecessor.stop()
 	answer, err := w.client.Get(t.Context(), key)
-	if err != nil || len(answer.Kvs) != 1 || answer.Kvs[0].ModRevision != taken.Revision {
-		t.Errorf("after the predecessor's goodbye the key is %v, %v; want it as of revision %d", answer, err, taken.Revision)
+	if err != nil || len(answer.Kvs) != 1 || answer.Kvs[0].Lease != taken.Lease {
+		t.Errorf("after the predecessor's goodbye the key is %v, %v; want it on lease %x", answer, err, taken.Lease)
 	}
 	for _, e := range w.watch.Events() {
-		if e.Revision > taken.Revision {
+		// A slow etcd may be asked twice by the successor for the same put.
+		if e.Revision > taken.Revision && !(e.Put && e.Lease == taken.Lease) {
 			t.Errorf("the predecessor did %v", e)
 		}
 	}
