@@ -180,7 +180,7 @@ var readyAt = regexp.MustCompile(`etcd is ready at (\S+)`)
 // startHub runs `sidekick-hub serve` on this machine and returns its URL.
 func startHub(t *testing.T, listen string) string {
 	t.Helper()
-	hub := exec.Command(filepath.Join(bin, "sidekick-hub"), "serve", "--listen-client-urls", listen)
+	hub := exec.Command(filepath.Join(bin, "sidekick-hub"), "serve", "--data", t.TempDir(), "--listen-client-urls", listen)
 	var mu sync.Mutex
 	var stderr bytes.Buffer
 	hub.Stderr = locked{&mu, &stderr}
