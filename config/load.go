@@ -41,7 +41,7 @@ func Parse(path string, data []byte, lookup func(string) (string, bool)) (*Confi
 	d := newDecoder(path, absolute, lookup)
 	f := d.root(data)
 	if len(d.problems) > 0 {
-		return nil, d.problems.sorted(d.files)
+		return nil, d.problems.sorted(d.files).withSources(d.texts)
 	}
 	return f.config(), nil
 }

@@ -3,9 +3,11 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Problem is one thing that is wrong with a configuration.
@@ -18,6 +20,10 @@ type Problem struct {
 	Line, Column int
 	Path         string // such as programs.web.command; "" is the whole file
 	Message      string // one line of text
+	// Source is the line as it stands in the file, so without the values of
+	// variables. "" where nothing can be shown: nobody knows which line it is,
+	// or it is of an env file, which holds secrets.
+	Source string
 }
 
 // String is FILE:LINE:COLUMN: path: message, the form editors can jump to.
@@ -60,6 +66,35 @@ func (ps Problems) sorted(files []string) Problems {
 		)
 	})
 	return slices.Compact(ps)
+}
+
+// withSources adds the lines of the YAML files, of which texts has the contents.
+func (ps Problems) withSources(texts map[string][]byte) Problems {
+	lines := map[string][]string{}
+	for i := range ps {
+		p := &ps[i]
+		of, split := lines[p.File]
+		if !split {
+			of = sourceLines(texts[p.File])
+			lines[p.File] = of
+		}
+		if p.Line <= len(of) {
+			p.Source = of[p.Line-1]
+		}
+	}
+	return ps
+}
+
+// lineBreak is what the YAML parser counts as one.
+var lineBreak = regexp.MustCompile(`\r\n|[\n\r\x{85}\x{2028}\x{2029}]`)
+
+// sourceLines are the lines of a file, none if it is not UTF-8 (YAML may be
+// UTF-16).
+func sourceLines(text []byte) []string {
+	if !utf8.Valid(text) {
+		return nil
+	}
+	return lineBreak.Split(strings.TrimPrefix(string(text), "\uFEFF"), -1)
 }
 
 // oneLine makes text from a file safe to print as part of one line.

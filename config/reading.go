@@ -28,6 +28,7 @@ type reading struct {
 
 	contents map[string]content // of the files that the first one names, by absolute path
 	total    int                // their bytes
+	texts    map[string][]byte  // of the YAML files, as shown in problems
 }
 
 type content struct {
@@ -37,7 +38,7 @@ type content struct {
 }
 
 func newDecoder(path, absolute string, lookup func(string) (string, bool)) *decoder {
-	r := &reading{budget: maxExpansion, files: []string{path}, contents: map[string]content{}}
+	r := &reading{budget: maxExpansion, files: []string{path}, contents: map[string]content{}, texts: map[string][]byte{}}
 	return &decoder{file: path, dir: filepath.Dir(absolute), lookup: lookup, reading: r}
 }
 

@@ -19,6 +19,7 @@ func (d *decoder) document(data []byte) *yaml.Node {
 		d.add(nil, "", fmt.Sprintf("the file is larger than %d bytes", maxFile))
 		return nil
 	}
+	d.texts[d.file] = data
 	documents := yaml.NewDecoder(bytes.NewReader(data))
 	first, err := nextDocument(documents)
 	if errors.Is(err, io.EOF) {

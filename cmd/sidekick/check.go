@@ -13,10 +13,19 @@ func newCheckCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "check [-c FILE]",
 		Short: "Check a configuration file and list every problem",
-		Long: `Check a configuration file and list every problem with its line and column.
+		Long: `Check a configuration file and list every problem: FILE:LINE:COLUMN: path: what is
+wrong, then the line with a caret under the column. Nothing is started.
+
+Warnings are about what may be wanted, or depends on this machine: a command that
+cannot be found here, a missing file, a word that only a shell would understand,
+and a shutdown_timeout that is too short for registry.drain and the longest chain
+of programs that stop one after the other.
+
 Exit code 0: it can be used; 78: it cannot.`,
-		Example: "  sidekick check -c sidekick.yaml",
-		Args:    cobra.NoArgs,
+		Example: `  sidekick check
+  sidekick check -c sidekick.yaml
+  docker run --rm --entrypoint sidekick IMAGE check`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, loaded, err := load(file)
 			if err != nil {

@@ -16,9 +16,7 @@ func load(explicit string) (path string, c *config.Config, err error) {
 	}
 	c, err = config.Load(path, os.LookupEnv)
 	if problems, ok := errors.AsType[config.Problems](err); ok {
-		for _, p := range problems {
-			fmt.Fprintln(os.Stderr, p)
-		}
+		printProblems(os.Stderr, problems, wantsColour(os.Stderr))
 		err = fmt.Errorf("cannot use %s: %d problem(s), nothing was started", path, len(problems))
 		return path, nil, &exitError{code: exitConfig, err: err}
 	}
