@@ -428,7 +428,7 @@ func TestForbidden(t *testing.T) {
 				q, _ := http.NewRequestWithContext(context.WithValue(t.Context(), peerKey{}, p), r.method,
 					strings.ReplaceAll(r.pattern, "{name}", "web"), nil)
 				w := &answer{header: http.Header{}}
-				s.handler().ServeHTTP(w, q)
+				admitted(s.handler()).ServeHTTP(w, q)
 				if w.status != http.StatusForbidden || !strings.Contains(w.body.String(), "forbidden") {
 					t.Errorf("%s %s: %d %s", r.method, r.pattern, w.status, w.body.String())
 				}

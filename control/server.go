@@ -7,10 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"sidekick/config"
 	"sidekick/registrar"
@@ -66,43 +62,12 @@ var routes = []route{
 	{http.MethodPost, "/v1/reload", (*Server).reload},
 }
 
-// Limits of a connection: a slow or silent client costs one goroutine for as
-// long.
-const (
-	headerTimeout  = 5 * time.Second
-	idleTimeout    = time.Minute
-	maxHeaderBytes = 16 << 10
-)
-
 // Serve answers on the listener until ctx ends.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{
-		Handler:           s.handler(),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			cred, err := peer(conn)
-			return context.WithValue(ctx, peerKey{}, peerResult{cred, err})
-		},
-	}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return Serve(ctx, l, s.handler(), s.log)
 }
 
-type peerKey struct{}
-
-type peerResult struct {
-	cred *unix.Ucred
-	err  error
-}
-
-// handler checks the peer, then routes.
+// handler routes a request.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	byPattern := map[string]map[string]route{}
@@ -125,13 +90,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
 		fail(w, errorf(http.StatusNotFound, "not_found", "there is no %s", q.URL.Path))
 	})
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if p, ok := q.Context().Value(peerKey{}).(peerResult); !ok || p.err != nil || !admits(p.cred, uint32(os.Geteuid())) {
-			fail(w, errorf(http.StatusForbidden, "forbidden", "only root and the user that sidekick runs as may ask"))
-			return
-		}
-		mux.ServeHTTP(w, q)
-	})
+	return mux
 }
 
 func (s *Server) answer(w http.ResponseWriter, q *http.Request, r route) {
