@@ -181,7 +181,7 @@ const (
 type Check struct {
 	Kind ProbeKind
 	// Address is "host:port", or ":port" for a bare port, which is dialled
-	// at 127.0.0.1, then [::1]. Used by ProbeTCP.
+	// at 127.0.0.1, then [::1]. Used by ProbeTCP and ProbeGRPC.
 	Address string
 	// URL is absolute with scheme http or https; its host is ":port" for a
 	// bare port, dialled as above. Used by ProbeHTTP.

@@ -176,7 +176,6 @@ func TestContractKeys(t *testing.T) {
 		paths = append(paths, p.Path)
 	}
 	want := strings.Fields(`
-		programs.cache.healthcheck.grpc
 		programs.web.logging.path programs.web.logging.max_size programs.web.logging.max_files
 		registry.format[1] registry.format[2] registry.format[3] registry.format[4]
 		control.group control.supervisorctl control.metrics`)
@@ -212,6 +211,10 @@ func TestScalarForms(t *testing.T) {
 		`healthcheck: {tcp: 80}`:    policy(func(p *Policy) { p.Checks = []Check{TCPCheck(80)} }),
 		`healthcheck: {tcp: ":80"}`: policy(func(p *Policy) { p.Checks = []Check{TCPCheck(80)} }),
 		`healthcheck: {http: "80"}`: policy(func(p *Policy) { p.Checks = []Check{HTTPCheck(80, "/")} }),
+		`healthcheck: {grpc: 80}`: policy(func(p *Policy) {
+			p.Checks = []Check{TCPCheck(80)}
+			p.Checks[0].Kind = ProbeGRPC
+		}),
 		`healthcheck: {http: {port: 80, status: 204}}`: policy(func(p *Policy) {
 			p.Checks = []Check{HTTPCheck(80, "/")}
 			p.Checks[0].Status = []int{204}

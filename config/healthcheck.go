@@ -23,7 +23,7 @@ func (p *program) readHealthcheck(v value) {
 		"tcp":  func(v value) { c.Kind = ProbeTCP; set(&c.Address, text(parseDialAddress))(v) },
 		"http": func(v value) { c.Kind = ProbeHTTP; readHTTP(v, &c) },
 		"exec": func(v value) { c.Kind = ProbeExec; set(&c.Command, command)(v) },
-		"grpc": notYet,
+		"grpc": func(v value) { c.Kind = ProbeGRPC; set(&c.Address, text(parseDialAddress))(v) },
 
 		"interval":       set(&c.Interval, duration(shortest)),
 		"timeout":        set(&c.Timeout, duration(shortest)),
@@ -42,7 +42,7 @@ func (p *program) readHealthcheck(v value) {
 	case len(probes) > 1:
 		v.keyProblem("has %s: give exactly one", strings.Join(probes, " and "))
 	case len(probes) == 0 && len(v.d.problems) == before:
-		v.keyProblem("needs a probe: tcp, http or exec")
+		v.keyProblem("needs a probe: tcp, http, exec or grpc")
 	}
 	p.Policy.Checks = []Check{c}
 	p.Policy.RestartUnhealthy = onFailure == restartOnFailure

@@ -18,7 +18,8 @@ import (
 //
 // A tcp probe connects and closes. An http probe sends GET and passes if the
 // status is one of c.Status, or 200 to 399 where that is empty; redirects are
-// not followed and no proxy is used.
+// not followed and no proxy is used. A grpc probe asks grpc.health.v1.Health and
+// passes if the answer is SERVING.
 func Probe(ctx context.Context, c config.Check) (output string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
@@ -27,6 +28,8 @@ func Probe(ctx context.Context, c config.Check) (output string, err error) {
 		output, err = probeTCP(ctx, c)
 	case config.ProbeHTTP:
 		output, err = probeHTTP(ctx, c)
+	case config.ProbeGRPC:
+		output, err = probeGRPC(ctx, c)
 	default:
 		err = fmt.Errorf("cannot probe: there is no check of kind %q", c.Kind)
 	}
