@@ -14,6 +14,10 @@ import (
 // Monitor keeps a set of targets under probe. All its methods may be called
 // from any goroutine.
 type Monitor struct {
+	// Latencies, if not nil, gets every probe that was not broken off. It is
+	// set before the first Set.
+	Latencies *Latencies
+
 	log    *slog.Logger
 	report func(Result)
 	probe  func(context.Context, Target) (string, error)
@@ -144,6 +148,9 @@ func (m *Monitor) watch(ctx context.Context, w *watch) error {
 		}
 		began := time.Now()
 		output, err := m.probe(ctx, w.target)
+		if m.Latencies != nil && ctx.Err() == nil {
+			m.Latencies.count(w.target.Program, time.Since(began), err == nil)
+		}
 		timer.Reset(m.observe(w, began, output, err == nil))
 	}
 }

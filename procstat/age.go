@@ -20,7 +20,7 @@ const tick = time.Second / 100
 // from a boot time that is wrong after the clock was set and under lxcfs. The
 // kernel counts from the boot, and so does CLOCK_BOOTTIME.
 func age(pid int32) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	stat, err := readStat(pid)
 	if err != nil {
 		return 0, err
 	}
@@ -35,21 +35,45 @@ func age(pid int32) (time.Duration, error) {
 	return time.Duration(now.Nano()) - started, nil
 }
 
-// startTime takes the time between boot and start out of a /proc/PID/stat:
-// field 22 (proc_pid_stat(5)). Field 2 is the name in parentheses, which may
-// hold blanks and parentheses itself, so counting begins behind its last one.
-func startTime(stat []byte) (time.Duration, error) {
+func readStat(pid int32) ([]byte, error) { return os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) }
+
+// startTime takes the time between boot and start out of a /proc/PID/stat.
+func startTime(stat []byte) (time.Duration, error) { return statTime(stat, 22) }
+
+// times are the processor times of a process: its own, and of the descendants
+// that it has waited for.
+type times struct{ own, waited time.Duration }
+
+func readTimes(pid int32) (times, error) {
+	stat, err := readStat(pid)
+	if err != nil {
+		return times{}, err
+	}
+	var t times
+	for field, sum := range map[int]*time.Duration{14: &t.own, 15: &t.own, 16: &t.waited, 17: &t.waited} {
+		one, err := statTime(stat, field)
+		if err != nil {
+			return times{}, err
+		}
+		*sum += one
+	}
+	return t, nil
+}
+
+// statTime takes a time out of a /proc/PID/stat by the number that its field has
+// in proc_pid_stat(5). Field 2 is the name in parentheses, which may hold blanks
+// and parentheses itself, so counting begins behind its last one, at field 3.
+func statTime(stat []byte, field int) (time.Duration, error) {
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const starttime = 22 - 3 // the first one here is field 3
-	if len(fields) <= starttime {
+	if len(fields) <= field-3 {
 		return 0, errors.New("too few fields")
 	}
-	ticks, err := strconv.ParseInt(string(fields[starttime]), 10, 64)
+	ticks, err := strconv.ParseInt(string(fields[field-3]), 10, 64)
 	if err != nil {
 		return 0, err
 	}
 	if ticks < 0 || ticks > int64(1<<63-1)/int64(tick) {
-		return 0, fmt.Errorf("start time %d is out of range", ticks)
+		return 0, fmt.Errorf("time %d is out of range", ticks)
 	}
 	return time.Duration(ticks) * tick, nil
 }

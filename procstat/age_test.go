@@ -1,6 +1,8 @@
 package procstat
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 )
@@ -26,6 +28,33 @@ func TestStartTime(t *testing.T) {
 				t.Errorf("%v, %v; want %v", got, err, tc.want)
 			}
 		})
+	}
+}
+
+func TestTimes(t *testing.T) {
+	pid := int32(os.Getpid())
+	before, err := readTimes(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := func() time.Duration {
+		// A shell that is waited for, and has waited for another.
+		if err := exec.Command("sh", "-c", "sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'; exit 0").Run(); err != nil {
+			t.Fatal(err)
+		}
+		now, err := readTimes(pid)
+		if err != nil || now.own < before.own {
+			t.Fatal(before, now, err)
+		}
+		return now.waited - before.waited
+	}
+	for limit := time.Now().Add(30 * time.Second); waited() < 2*tick; {
+		if time.Now().After(limit) {
+			t.Fatal("what children used is not seen")
+		}
+	}
+	if _, err := readTimes(-1); err == nil {
+		t.Error("a process that cannot be has times")
 	}
 }
 

@@ -16,6 +16,9 @@ type Stat struct {
 	// time since the root started: 100 is one processor, all the time. What
 	// descendants used that have ended is not in it.
 	CPUPercent float64 `json:"cpu_percent"`
+	// CPUSeconds is the processor time that the processes have used, and those of
+	// their descendants that they have waited for (wait4(2)).
+	CPUSeconds float64 `json:"-"`
 	// MemoryBytes is the resident memory (VmRSS of proc_pid_status(5)). Pages
 	// that several processes share count once for each.
 	MemoryBytes uint64 `json:"memory_bytes"`
@@ -84,6 +87,7 @@ func tree(root int32, children map[int32][]int32, now time.Time) (sum Stat, ok b
 		sum.MemoryBytes += one.MemoryBytes
 		sum.Threads += one.Threads
 		sum.FDs += one.FDs
+		sum.CPUSeconds += one.CPUSeconds
 		seconds += cpu
 	}
 	// Times are counted in ticks, so a process may seem to be of no age at all.
@@ -105,12 +109,19 @@ func descendants(root int32, children map[int32][]int32) []int32 {
 	return all
 }
 
+// Self returns what this process alone uses.
+func Self() Stat {
+	pid := int32(os.Getpid())
+	sum, _ := tree(pid, nil, time.Now())
+	return sum
+}
+
 // read returns what one process uses, and its processor time in seconds. What
 // cannot be read counts nothing.
 func read(pid int32) (stat Stat, cpu float64) {
 	p := of(pid)
-	if times, err := p.Times(); err == nil {
-		cpu = times.User + times.System
+	if times, err := readTimes(pid); err == nil {
+		cpu, stat.CPUSeconds = times.own.Seconds(), (times.own + times.waited).Seconds()
 	}
 	if memory, err := p.MemoryInfo(); err == nil {
 		stat.MemoryBytes = memory.RSS

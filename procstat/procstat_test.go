@@ -126,6 +126,15 @@ func TestTreesMayBeNested(t *testing.T) {
 	}
 }
 
+// Self is this process without its children.
+func TestSelf(t *testing.T) {
+	start(t, 1)
+	self, all := procstat.Self(), procstat.Trees([]int{os.Getpid()})[os.Getpid()]
+	if self.MemoryBytes == 0 || self.MemoryBytes >= all.MemoryBytes || self.FDs == 0 || self.Started.IsZero() {
+		t.Errorf("self %+v, with children %+v", self, all)
+	}
+}
+
 // used is the processor time behind a CPUPercent.
 func used(stat procstat.Stat) time.Duration {
 	return time.Duration(stat.CPUPercent / 100 * float64(time.Since(stat.Started)))

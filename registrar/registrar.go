@@ -46,6 +46,8 @@ type Options struct {
 	// OnChange, if not nil, is called after each change of a registration by
 	// the goroutine of Run. It must not block and not call the Registrar.
 	OnChange func(Registration)
+	// Renewals, if not nil, counts.
+	Renewals *Renewals
 }
 
 // Registrar keeps the keys of a set of services. Make it with New.
@@ -54,6 +56,7 @@ type Registrar struct {
 	mapper   Mapper
 	log      *slog.Logger
 	onChange func(Registration)
+	renewals *Renewals
 	ttl      time.Duration
 
 	wake    chan struct{} // capacity 1: the loop has something to do
@@ -122,6 +125,7 @@ func New(o Options) *Registrar {
 		mapper:   o.Mapper,
 		log:      o.Log,
 		onChange: o.OnChange,
+		renewals: cmp.Or(o.Renewals, &Renewals{}),
 		ttl:      cmp.Or(o.TTL, 20*time.Second),
 		wake:     make(chan struct{}, 1),
 		ask:      make(chan struct{}, 1),

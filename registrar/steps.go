@@ -70,8 +70,11 @@ func (r *Registrar) verify(ctx context.Context) error {
 		return nil
 	}
 	renew := r.call(ctx, r.store.Renew)
-	if renew == nil {
+	switch {
+	case renew == nil:
 		r.leaseRenewed()
+	case ctx.Err() == nil: // else we ended it ourselves
+		r.renewals.failed.Add(1)
 	}
 	if len(paths) == 0 || errors.Is(renew, ErrNoAnswer) {
 		return renew
@@ -98,6 +101,7 @@ func (r *Registrar) leaseRenewed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.renewed = time.Now()
+	r.renewals.done.Add(1)
 }
 
 // toRead returns every key that we put or are about to put, and forgets those

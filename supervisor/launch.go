@@ -207,6 +207,7 @@ func (m launched) handle(s *Supervisor) {
 	p.startedAt = time.Now()
 	if m.err != nil {
 		p.launchErr, p.exit = m.err, nil
+		p.tally.FailedStarts++
 		p.streak.ended(0, p.config.Policy.Backoff)
 		s.apply(p, input{event: evLaunchFailed, verdict: judgeLaunch(&p.config.Policy, p.streak.restarts)},
 			launchReason(m.err))

@@ -45,6 +45,7 @@ type program struct {
 	bowsOut    bool          // it said STOPPING=1
 	notify     io.Closer     // of the launch's notify socket, or nil
 	removed    bool          // no longer in the file: goes when nothing of it lives
+	tally      Tally
 }
 
 // heldByOperator: STOPPED by command, which keeps the container up.
@@ -175,6 +176,7 @@ func (s *Supervisor) carryOut(p *program, e effect) {
 	case doCount:
 		p.streak.restarts++
 		p.restarts++
+		p.tally.Restarts++
 	}
 }
 
@@ -277,6 +279,7 @@ func (m childEvent) handle(s *Supervisor) {
 		return
 	}
 	p.exit = m.event.Exited
+	p.tally.ended(m.event)
 	policy := &p.config.Policy
 	p.streak.ended(p.ran(), policy.Backoff)
 	p.ended()

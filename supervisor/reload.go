@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"time"
 
 	"sidekick/config"
 )
@@ -86,7 +87,7 @@ func (s *Supervisor) replacePrograms() {
 func (s *Supervisor) add(c *config.Program) *program {
 	p := s.byName[c.Name]
 	if p == nil {
-		p = &program{name: c.Name}
+		p = &program{name: c.Name, tally: Tally{Since: time.Now()}}
 		s.byName[c.Name] = p
 	}
 	p.config, p.removed, p.byOperator = c, false, false

@@ -62,6 +62,7 @@ type ProgramStatus struct {
 	// Checks has one for each of Policy.Checks while a process lives, and after
 	// them the watchdog's.
 	Checks []CheckStatus
+	Tally  Tally
 }
 
 // Health is what a check says.
@@ -133,6 +134,7 @@ func (p *program) status() ProgramStatus {
 		BowsOut:   p.bowsOut,
 		Config:    p.config,
 		Checks:    p.allChecks(),
+		Tally:     p.tally,
 	}
 	if p.leader {
 		st.Pid = p.process.Pid()

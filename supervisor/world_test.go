@@ -344,7 +344,7 @@ func (p *fakeProcess) end(exit child.Exit) {
 	p.leader = false
 	p.rest = p.life.leaves != 0 && exit.Signal != unix.SIGKILL
 	p.stray = p.life.stray
-	p.tell(child.Event{Exited: &exit, GroupEmpty: !p.rest})
+	p.tell(child.Event{Exited: &exit, GroupEmpty: !p.rest, CPU: 100 * time.Millisecond})
 	p.w.mu.Unlock()
 	if p.life.leaves > 0 {
 		time.AfterFunc(p.life.leaves, p.empty)

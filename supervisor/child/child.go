@@ -78,6 +78,9 @@ type Event struct {
 	Exited *Exit
 	// GroupEmpty: nothing of the process group lives.
 	GroupEmpty bool
+	// CPU is, beside Exited, the processor time of the process and of those
+	// of its descendants that were waited for (ru_utime and ru_stime of wait4(2)).
+	CPU time.Duration
 }
 
 // lingerPoll is how often a group is looked at that outlived its leader. Most
@@ -250,11 +253,12 @@ func (r *Reaper) reap(pid int) {
 	defer r.mu.Unlock()
 	group, groupErr := unix.Getpgid(pid)
 	var status unix.WaitStatus
-	if got, err := wait4(pid, &status); err != nil || got != pid {
+	var usage unix.Rusage
+	if got, err := wait4(pid, &status, &usage); err != nil || got != pid {
 		return
 	}
 	if p := r.procs[pid]; p != nil {
-		r.leaderGone(p, status)
+		r.leaderGone(p, status, cpuTime(&usage))
 		return
 	}
 	r.orphans.Add(1)
@@ -264,14 +268,14 @@ func (r *Reaper) reap(pid int) {
 }
 
 // leaderGone records the end of a registered process. The caller holds mu.
-func (r *Reaper) leaderGone(p *Process, status unix.WaitStatus) {
+func (r *Reaper) leaderGone(p *Process, status unix.WaitStatus, cpu time.Duration) {
 	delete(r.procs, p.pid)
 	exit := exitOf(status)
 	empty := !groupExists(p.pid)
 	if !empty {
 		r.lingerer[p.pid] = p
 	}
-	r.tell(p, Event{Exited: &exit, GroupEmpty: empty})
+	r.tell(p, Event{Exited: &exit, GroupEmpty: empty, CPU: cpu})
 }
 
 // emptied records that nothing of p's group is left. The caller holds mu.

@@ -138,6 +138,14 @@ func TestExit(t *testing.T) {
 	}
 }
 
+// The processor time of a process has that of the children it has waited for.
+func TestCPUTime(t *testing.T) {
+	idle, busy := sh(t, "exit 0").event(), sh(t, "(i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done); exit 0").event()
+	if busy.CPU < 10*time.Millisecond || busy.CPU > patience || idle.CPU <= 0 || idle.CPU > busy.CPU {
+		t.Errorf("a busy process used %v, an idle one %v", busy.CPU, idle.CPU)
+	}
+}
+
 func TestStartErrors(t *testing.T) { startErrors(t, nil) }
 
 func startErrors(t *testing.T, setup *Setup) {

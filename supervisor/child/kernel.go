@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -38,9 +39,9 @@ func peek(idType, id int) (int, error) {
 	}
 }
 
-func wait4(pid int, status *unix.WaitStatus) (int, error) {
+func wait4(pid int, status *unix.WaitStatus, usage *unix.Rusage) (int, error) {
 	for {
-		got, err := unix.Wait4(pid, status, unix.WNOHANG, nil)
+		got, err := unix.Wait4(pid, status, unix.WNOHANG, usage)
 		if !errors.Is(err, unix.EINTR) {
 			return got, err
 		}
@@ -52,6 +53,12 @@ func exitOf(status unix.WaitStatus) Exit {
 		return Exit{Signal: status.Signal()}
 	}
 	return Exit{Code: status.ExitStatus()}
+}
+
+// cpuTime is the processor time of a process that was waited for, in user and
+// kernel mode, with that of the descendants it has waited for itself.
+func cpuTime(usage *unix.Rusage) time.Duration {
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // groupExists: kill(2) with signal 0 finds a member, a zombie counting as one.
