@@ -179,15 +179,12 @@ func (c *container) registered(key string, after int64, life int) etcdtest.Event
 	return put
 }
 
-// goodbye fails the test unless the key was gone before the app was told to
-// stop, for the nth time from 0.
+// goodbye fails the test unless the key was gone when the app was told to
+// stop, for the nth time from 0: the app has looked.
 func (c *container) goodbye(key string, after int64, n int) etcdtest.Event {
 	c.t.Helper()
 	gone := c.watch.WaitDelete(after, patience, key)
-	if told := c.stamp("TERM", n); told.Before(gone.At) {
-		c.t.Errorf("%s was there for %v after the app was told to stop", key, gone.At.Sub(told))
-	}
-	c.says("TERM finds 0 keys")
+	eventually(c.t, c.name+" finds no key at its TERM", func() bool { return strings.Count(c.out(), "TERM finds 0 keys") > n })
 	return gone
 }
 
@@ -208,29 +205,38 @@ func (c *container) status() program {
 	return all[0]
 }
 
-// table fails the test unless `sidekick status` ends with this exit code and
-// shows all of these words.
+// table waits until `sidekick status` ends with this exit code and shows all of
+// these words: whatever the test has seen of their cause, sidekick may be about
+// to write it down.
 func (c *container) table(code int, words ...string) {
 	c.t.Helper()
-	stdout, stderr, got := c.sidekick("status")
-	if got != code {
-		c.t.Errorf("status: exit code %d, want %d\n%s%s", got, code, stdout, stderr)
-	}
-	for _, word := range words {
-		if !strings.Contains(stdout, word) {
-			c.t.Errorf("status does not show %q:\n%s", word, stdout)
+	var stdout, stderr string
+	defer func() {
+		if c.t.Failed() {
+			c.t.Logf("status:\n%s%s", stdout, stderr)
 		}
-	}
+	}()
+	eventually(c.t, fmt.Sprintf("status ends with %d and shows %q", code, words), func() bool {
+		var got int
+		stdout, stderr, got = c.sidekick("status")
+		return got == code && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(stdout, word) })
+	})
 }
 
-// app returns the app's process id, as seen from here.
-func (c *container) app() int {
+// init returns the process id of PID 1, as seen from here.
+func (c *container) init() int {
 	c.t.Helper()
 	pid, err := strconv.Atoi(c.inspect("{{.State.Pid}}"))
 	if err != nil || pid == 0 {
 		c.t.Fatalf("%s does not run", c.name)
 	}
-	for _, p := range processes(pid) {
+	return pid
+}
+
+// app returns the app's process id, as seen from here.
+func (c *container) app() int {
+	c.t.Helper()
+	for _, p := range processes(c.init()) {
 		if p.command == "app" {
 			return p.pid
 		}

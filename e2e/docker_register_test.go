@@ -77,7 +77,7 @@ func TestDockerLeftoverKey(t *testing.T) {
 	w.only(key)
 	c.again()
 	c.says("START finds 0 keys")
-	gone := w.watch.WaitDelete(put.Revision, 0, key)
+	gone := w.watch.WaitDelete(put.Revision, patience, key)
 	put = c.registered(key, gone.Revision, 0)
 
 	docker(t, "kill", "-s", "KILL", c.name)
@@ -86,7 +86,7 @@ func TestDockerLeftoverKey(t *testing.T) {
 	w.only(key)
 	next := w.run(leftover, "-p", publish+":8000", "-v", socket)
 	next.says("START finds 0 keys")
-	gone = w.watch.WaitDelete(put.Revision, 0, key)
+	gone = w.watch.WaitDelete(put.Revision, patience, key)
 	next.registered(key, gone.Revision, 0)
 }
 
@@ -105,7 +105,7 @@ func TestDockerLateGoodbye(t *testing.T) {
 
 	successor := w.run(file)
 	successor.says("START finds 0 keys")
-	gone := w.watch.WaitDelete(put.Revision, 0, key)
+	gone := w.watch.WaitDelete(put.Revision, patience, key)
 	taken := successor.registered(key, gone.Revision, 0)
 	if taken.Lease == put.Lease {
 		t.Errorf("both hang on lease %x", put.Lease)
@@ -155,7 +155,7 @@ func TestDockerLeaseRevokedAndKeyDeleted(t *testing.T) {
 		if err := do(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		gone := w.watch.WaitDelete(put.Revision, time.Second, key)
+		gone := w.watch.WaitDelete(put.Revision, patience, key)
 		put = w.watch.WaitPut(gone.Revision, 10*time.Second, key)
 		t.Logf("%s: back after %v", name, put.At.Sub(gone.At))
 	}

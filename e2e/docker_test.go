@@ -180,7 +180,7 @@ var readyAt = regexp.MustCompile(`etcd is ready at (\S+)`)
 // startHub runs `sidekick-hub serve` on this machine and returns its URL.
 func startHub(t *testing.T, listen string) string {
 	t.Helper()
-	hub := exec.Command(filepath.Join(bin, "sidekick-hub"), "serve", "--data", t.TempDir(), "--listen-client-urls", listen)
+	hub := exec.Command(filepath.Join(bin, "sidekick-hub"), "serve", "--data", inMemory(t), "--listen-client-urls", listen)
 	var mu sync.Mutex
 	var stderr bytes.Buffer
 	hub.Stderr = locked{&mu, &stderr}
@@ -203,6 +203,18 @@ func startHub(t *testing.T, listen string) string {
 		return ready != nil
 	})
 	return ready[1]
+}
+
+// inMemory returns a folder that no disk slows down, if there is one: etcd syncs
+// at each write, and beside image builds that has taken seconds.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "sidekick-e2e-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // keys lists the keys that exist.

@@ -83,7 +83,6 @@ func (i *instance) allAlive(names ...string) map[string]int {
 // eventuallyAll waits until ok of all programs, or of those named.
 func (i *instance) eventuallyAll(what string, ok func(program) bool, names ...string) {
 	i.t.Helper()
-	eventually(i.t, "the socket is there", func() bool { _, err := os.Stat(i.socket); return err == nil })
 	var last []program
 	defer func() {
 		if i.t.Failed() && len(last) < 20 {

@@ -317,10 +317,10 @@ programs:
 `
 	i := runPlain(t, file)
 	i.logs(dir + "/pass") // is missing
-	i.reaches("web", "BACKOFF")
-	if got := i.status("web").Reason; !strings.Contains(got, "env_from_file PASS: open "+dir+"/pass: no such file or directory") {
-		t.Errorf("reason %q", got)
-	}
+	eventually(t, "web is BACKOFF and says why", func() bool {
+		s := i.status("web")
+		return s.State == "BACKOFF" && strings.Contains(s.Reason, "env_from_file PASS: open "+dir+"/pass: no such file or directory")
+	})
 	var shown strings.Builder
 	for n, secret := range []string{"hunter2-first", "hunter2-second"} {
 		write(t, dir, "pass", secret+"\n")

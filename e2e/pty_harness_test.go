@@ -185,12 +185,20 @@ func (p *pty) exits(code int) {
 // foreground waits until the terminal belongs to the group of a process.
 func (p *pty) foreground(pid int) {
 	p.t.Helper()
-	eventually(p.t, fmt.Sprintf("%d is in the foreground", pid), func() (ok bool) {
-		p.control(func(fd int) error {
-			group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-			ok = group == pid
-			return err
-		})
-		return ok
+	eventually(p.t, fmt.Sprintf("%d is in the foreground", pid), func() bool { return p.group() == pid })
+}
+
+// group is the foreground group of the terminal.
+func (p *pty) group() (group int) {
+	p.t.Helper()
+	p.control(func(fd int) (err error) {
+		group, err = unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+		return err
 	})
+	return group
+}
+
+// has reports a process on the terminal of this name and state.
+func (p *pty) has(command, state string) bool {
+	return slices.ContainsFunc(processes(p.cmd.Process.Pid), func(q process) bool { return q.command == command && q.state == state })
 }

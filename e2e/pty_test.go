@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,8 @@ func (p *pty) walk() {
 	p.jobRuns("cat\x00")
 	p.types(ctrlZ)
 	p.enter("bg", "")
+	eventually(p.t, "cat wants to read", func() bool { return p.has("cat", "T") })
+	p.enter("jobs", "topped") // the shell knows
 	p.enter("fg", "cat")
 	p.types("hello\n")
 	p.sees("hello\r\nhello\r\n")
@@ -142,16 +145,33 @@ func TestSidekickIsAJob(t *testing.T) {
 	t.Run("background", func(t *testing.T) {
 		p := bash(t)
 		p.enter("sidekick run -- cat &", "")
-		p.enter("echo here $((1+1))", "here 2")
-		eventually(t, "cat wants to read", func() bool {
-			return slices.ContainsFunc(processes(p.cmd.Process.Pid), func(q process) bool { return q.command == "cat" && q.state == "T" })
+		eventually(t, "cat wants to read, and sidekick is stopped for it", func() bool {
+			return p.has("cat", "T") && p.has("sidekick", "T")
 		})
+		p.enter("jobs", "Stopped")
 		p.enter("fg", "sidekick run -- cat")
 		p.jobRuns("cat\x00")
 		p.types("hello\n")
 		p.sees("hello\r\nhello\r\n")
 		p.types(ctrlC)
 		p.enter("echo code $? $((1+1))", "code 130 2")
+		p.types("exit 0\n")
+		p.exits(0)
+	})
+	// bash gives a job that it believes running the terminal and nothing else.
+	t.Run("from background to foreground while it runs", func(t *testing.T) {
+		dir := t.TempDir()
+		p := bash(t)
+		p.enter("sidekick run -- sh -c 'touch "+dir+"/runs; until [ -e "+dir+"/go ]; do sleep 0.01; done; read x; echo got $x' &", "")
+		eventually(t, "the command runs in the background", func() bool { _, err := os.Stat(dir + "/runs"); return err == nil })
+		p.enter("fg", "sidekick run -- sh")
+		eventually(t, "sidekick is in the foreground", func() bool {
+			return slices.ContainsFunc(processes(p.cmd.Process.Pid), func(q process) bool { return q.command == "sidekick" && q.pid == p.group() })
+		})
+		write(t, dir, "go", "")
+		p.types("it\n")
+		p.sees("got it")
+		p.enter("echo code $? $((1+1))", "code 0 2")
 		p.types("exit 0\n")
 		p.exits(0)
 	})
@@ -243,7 +263,7 @@ programs:
 		p.sees("web bye")
 		p.sees("db bye")
 		p.exits(0)
-		if took := time.Since(begun); took > time.Second {
+		if took := time.Since(begun); took > slack { // the grace is 5 s
 			t.Errorf("it took %v", took)
 		}
 		if strings.Contains(p.text(), "hit") {
@@ -263,10 +283,19 @@ func TestDockerShellOnTerminal(t *testing.T) {
 			options = append(options, "-v", dir+":"+dir+":ro")
 		}
 	}
+	c := &container{world: w, name: fmt.Sprintf("sidekick-e2e-%d-pty", os.Getpid())}
+	t.Cleanup(c.cleanup)
 	p := openPty(w.t)
-	p.start(slices.Concat([]string{"docker"}, options, []string{image.name, "run", "--", "sh"})...)
+	p.start(slices.Concat([]string{"docker"}, options, []string{"--name", c.name, image.name, "run", "--", "sh"})...)
 	p.enter(`case $- in *m*) echo jobs $((20+22));; esac`, "jobs 42")
 	p.enter("sleep 999", "")
+	root := c.init()
+	eventually(t, "sleep is in the foreground", func() bool {
+		return slices.ContainsFunc(processes(root), func(q process) bool {
+			line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", q.pid))
+			return string(line) == "sleep\x00999\x00" && statField(t, q.pid, 8) == strconv.Itoa(q.pid) // tpgid
+		})
+	})
 	p.types(ctrlC)
 	p.enter("echo code $? $((1+1))", "code 130 2")
 	p.sees("ready> ")

@@ -48,7 +48,7 @@ programs:
 func TestOrphanFromOutside(t *testing.T) {
 	t.Parallel()
 	i := runPID1(t, `programs: {web: {command: sleep 1000, min_uptime: 0s}}`)
-	i.alive("web")
+	i.logs("program=web from=STARTING to=RUNNING") // its last line for now
 	before := i.log()
 	enter := exec.Command("nsenter", "--target", strconv.Itoa(i.pid), "--pid", "--mount", "sh", "-c", "sleep 0.1 & sleep 0.2 & :")
 	if out, err := enter.CombinedOutput(); err != nil {
@@ -187,7 +187,7 @@ func TestStopSignalComesOnce(t *testing.T) {
 programs:
   web:
     replicas: 100
-    command: [sh, -c, 'n=0; trap "n=\$((n+1))" TERM; echo >> $DIR/ready; while [ $n = 0 ]; do sleep 0.05; done; sleep 0.3; echo $n >> $DIR/terms']
+    command: [sh, -c, 'n=0; trap "n=\$((n+1))" TERM; echo >> $DIR/ready; sleep 1000 & wait; sleep 0.3; echo $n >> $DIR/terms']
 `)
 	eventually(t, "all are ready", func() bool { return len(i.read("ready")) == 100 })
 	i.stops()
@@ -215,7 +215,7 @@ programs:
 			if _, errs, code := i.sidekick("stop", "web"); code != 0 {
 				t.Errorf("exit code %d: %s", code, errs)
 			}
-			if took := time.Since(begun); took < want || took > want+time.Second {
+			if took := time.Since(begun); took < want || took > want+slack {
 				t.Errorf("the stop took %v with a grace of %v", took, want)
 			}
 			if left := processes(i.pid); len(left) != 1 {
@@ -269,7 +269,7 @@ programs:
 	if _, errs, code := i.sidekick("stop", "web"); code != 0 {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	if took := time.Since(begun); took < 700*time.Millisecond || took > 2*time.Second {
+	if took := time.Since(begun); took < 700*time.Millisecond || took > 700*time.Millisecond+slack {
 		t.Errorf("the stop took %v", took)
 	}
 	eventually(t, "crash has had three lives", func() bool { return strings.Count(i.read("locked"), "\n") >= 3 })
@@ -285,7 +285,7 @@ func TestStrayIsAskedFirst(t *testing.T) {
 	t.Parallel()
 	i := runPID1(t, `
 programs:
-  web: {command: [sh, -c, 'setsid sh -c "trap \"echo asked >> $DIR/stray; sleep 0.3; echo done >> $DIR/stray; exit\" TERM; echo ready; while :; do sleep 0.05; done" & exec sleep 1000']}
+  web: {command: [sh, -c, 'setsid sh -c "trap \"echo asked >> $DIR/stray; sleep 0.1; echo done >> $DIR/stray; exit\" TERM; echo ready; while :; do sleep 0.05; done" & exec sleep 1000']}
 `)
 	i.says("ready")
 	i.stops()
@@ -334,7 +334,7 @@ programs:
 `)
 	i.says("ready")
 	begun := time.Now()
-	if _, errs, code := i.sidekick("stop", "web"); code != 0 || time.Since(begun) > 5*time.Second {
+	if _, errs, code := i.sidekick("stop", "web"); code != 0 || time.Since(begun) > 10*time.Second {
 		t.Errorf("exit code %d after %v: %s", code, time.Since(begun), errs)
 	}
 	i.says("bye")
@@ -355,11 +355,7 @@ programs:
     essential: false
   steady: {command: sleep 1000}
 `)
-	begun := time.Now()
 	i.reaches("web", "FATAL")
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("two lives took %v", took)
-	}
 	i.write("go", "")
 	eventually(t, "both grandchildren are heard", func() bool { return strings.Count(i.out(), "web    | later") == 2 })
 	i.stops()
@@ -370,10 +366,8 @@ func TestKilledPID1LeavesNothing(t *testing.T) {
 	t.Parallel()
 	i := runPID1(t, `programs: {web: {command: [sh, -c, 'setsid sleep 1000 & echo ready; sleep 1000']}}`)
 	i.says("ready")
-	before := processes(i.pid)
-	if len(before) != 3 {
-		t.Errorf("before: %+v", before)
-	}
+	var before []process
+	eventually(t, "all three processes are there", func() bool { before = processes(i.pid); return len(before) == 3 })
 	i.signal(unix.SIGKILL)
 	i.exit() // what unshare makes of it is its own affair
 	for _, p := range before {

@@ -78,14 +78,17 @@ func (i *instance) over() bool {
 	}
 }
 
-// command returns the process id of the one command.
+// command returns the process id of the one command, once it is executed: the
+// child of a fork is still sidekick.
 func (i *instance) command() (pid int) {
 	i.t.Helper()
+	self := filepath.Join(bin, "sidekick")
 	eventually(i.t, "the command runs", func() bool {
 		if children := processes(i.pid); len(children) > 0 {
 			pid = children[0].pid
 		}
-		return pid != 0
+		exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+		return err == nil && exe != self
 	})
 	return pid
 }

@@ -167,8 +167,15 @@ func (s *single) send(sig syscall.Signal, group bool) {
 // the command: our group stops too, so that the shell takes the terminal back.
 // Where no shell watches over us Ctrl-Z would freeze the terminal for ever, and
 // is undone. tini hangs in both cases.
+//
+// A shell that brings a running job into the foreground gives the terminal to
+// our group and sends no SIGCONT. Then the command is stopped when it uses what
+// it may use: it is given the terminal and goes on.
 func (s *single) stopped(by syscall.Signal) {
-	if by != 0 && s.terminal != nil && !s.terminal.Suspend() && by == unix.SIGTSTP {
+	switch {
+	case by == 0 || s.terminal == nil:
+	case (by == unix.SIGTTIN || by == unix.SIGTTOU) && s.terminal.Give(),
+		!s.terminal.Suspend() && by == unix.SIGTSTP:
 		s.send(unix.SIGCONT, true)
 	}
 }

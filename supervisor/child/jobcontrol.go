@@ -40,18 +40,22 @@ func (p *Process) Terminal(f *os.File) *Terminal {
 
 func (t *Terminal) foreground() (int, error) { return unix.IoctlGetInt(t.file, unix.TIOCGPGRP) }
 
-// Give makes the process's group the foreground group, if ours is.
-func (t *Terminal) Give() { t.move(t.own, t.command) }
+// Give makes the process's group the foreground group, if ours is, and reports
+// whether it is now.
+func (t *Terminal) Give() bool { return t.move(t.own, t.command) }
 
 // Take makes our group the foreground group, if the process's is, dead or alive.
 func (t *Terminal) Take() { t.move(t.command, t.own) }
 
 // move does nothing when a third group has the terminal: that of a shell, say,
-// which has sent us into the background.
-func (t *Terminal) move(from, to int) {
-	if now, err := t.foreground(); err == nil && now == from {
-		_ = unix.IoctlSetPointerInt(t.file, unix.TIOCSPGRP, to) // ESRCH: the process is gone
+// which has sent us into the background. It reports whether to has it now.
+func (t *Terminal) move(from, to int) bool {
+	now, err := t.foreground()
+	if err == nil && now == from {
+		err = unix.IoctlSetPointerInt(t.file, unix.TIOCSPGRP, to) // ESRCH: the process is gone
+		now = to
 	}
+	return err == nil && now == to
 }
 
 // Suspend stops our own group, as the terminal would have done had the process
