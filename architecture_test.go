@@ -55,23 +55,24 @@ func list(t *testing.T, args ...string) []goPackage {
 // arrows lists what each package may import of this module. Arrows point down:
 // a package knows only what it is built on, so it can be read and tested alone.
 var arrows = map[string][]string{
-	"cmd/sidekick": {"cmd/sidekick/earlysignal", "config", "control", "guard", "health", "logs", "procstat",
+	"cmd/sidekick": {"cmd/sidekick/earlysignal", "config", "control", "events", "guard", "health", "logs", "procstat",
 		"registrar", "registrar/etcd", "registrar/portmap", "supervisor", "supervisor/child", "supervisor/notify"},
 	"cmd/sidekick/earlysignal": {}, // its init has to run before that of any library
 	"cmd/sidekick-hub":         {"hub", "hub/embed"},
 	"config":                   {},
-	"control":                  {"config", "procstat", "registrar", "supervisor"},
+	"control":                  {"config", "events", "procstat", "registrar", "supervisor"},
+	"events":                   {},
 	"guard":                    {},
 	"health":                   {"config", "guard"},
 	"hub":                      {},
 	"hub/embed":                {},
 	"logs":                     {},
 	"procstat":                 {},
-	"registrar":                {"config", "guard"}, // not supervisor: run.go carries the few facts across
+	"registrar":                {"config", "events", "guard"}, // not supervisor: run.go carries the few facts across
 	"registrar/etcd":           {"config", "registrar"},
 	"registrar/etcd/etcdtest":  {"hub/embed"},
 	"registrar/portmap":        {"config", "registrar"},
-	"supervisor":               {"config", "supervisor/child"},
+	"supervisor":               {"config", "events", "supervisor/child"},
 	"supervisor/child":         {"supervisor/child/shim"},
 	"supervisor/child/shim":    {}, // its init has to run before that of any library
 	"supervisor/notify":        {},

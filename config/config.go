@@ -263,4 +263,7 @@ type Docker struct {
 type Control struct {
 	Socket string // absolute, or "": the usual places
 	Mode   fs.FileMode
+	// Group is a name or id whose members are admitted; "": none. It is looked up
+	// when sidekick starts.
+	Group string
 }

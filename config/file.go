@@ -102,15 +102,22 @@ func checkName(e entry) {
 // unix(7) has 108, the last is a NUL.
 const maxSocketPath = 107
 
+// groupMode is the socket's mode where a group is given and no mode: one that
+// shuts the group out cannot be meant.
+const groupMode = 0o660
+
 func (f *file) readControl(v value) {
 	given := v.keys(table{
 		"socket":        set(&f.control.Socket, value.absolute),
 		"mode":          set(&f.control.Mode, text(parseMode)),
-		"group":         notYetUnlessEmpty,
+		"group":         set(&f.control.Group, text(parseGroup)),
 		"supervisorctl": notYetUnlessEmpty,
 		"metrics":       notYetUnlessEmpty,
 	})
 	if len(f.control.Socket) > maxSocketPath {
 		given["socket"].problem("is too long for a socket: at most %d bytes", maxSocketPath)
+	}
+	if _, ok := given["mode"]; !ok && f.control.Group != "" {
+		f.control.Mode = groupMode
 	}
 }

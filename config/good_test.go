@@ -135,7 +135,7 @@ func TestEveryKey(t *testing.T) {
 			Drain:  5 * time.Second,
 			Docker: Docker{Host: "tcp://proxy:2375", Container: "abc123"},
 		},
-		Control: Control{Socket: "/etc/run/s.sock", Mode: 0o660},
+		Control: Control{Socket: "/etc/run/s.sock", Mode: 0o660, Group: "adm"},
 	}
 	if d := diff(want, load(t, "testdata/good/all.yaml")); d != "" {
 		t.Error(d)
@@ -178,7 +178,7 @@ func TestContractKeys(t *testing.T) {
 	want := strings.Fields(`
 		programs.web.logging.path programs.web.logging.max_size programs.web.logging.max_files
 		registry.format[1] registry.format[2] registry.format[3] registry.format[4]
-		control.group control.supervisorctl control.metrics`)
+		control.supervisorctl control.metrics`)
 	if d := cmp.Diff(want, paths); d != "" {
 		t.Error(d)
 	}

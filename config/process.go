@@ -15,6 +15,14 @@ import (
 // account is a value of `user`.
 type account struct{ user, group string }
 
+// parseGroup reads a group's name or id; "" is none.
+func parseGroup(s string) (string, error) {
+	if s != "" && !validAccount(s) {
+		return "", fmt.Errorf("%s is not a group: write its name or id", quote(s))
+	}
+	return s, nil
+}
+
 // parseUser reads NAME, NAME:GROUP or ids in their place; "" is nobody in
 // particular. Whether there is such a user is seen when the program starts.
 func parseUser(s string) (account, error) {

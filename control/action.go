@@ -34,18 +34,6 @@ func act(action supervisor.Action) func(*Server, *http.Request) (any, error) {
 	}
 }
 
-func waitParameter(q *http.Request) (time.Duration, error) {
-	text := q.URL.Query().Get("wait")
-	if text == "" {
-		return 0, nil
-	}
-	wait, err := time.ParseDuration(text)
-	if err != nil || wait < 0 {
-		return 0, errorf(http.StatusBadRequest, "bad_request", "wait=%q is no duration such as 60s", text)
-	}
-	return wait, nil
-}
-
 func actionError(name string, err error) error {
 	if _, ok := errors.AsType[*supervisor.UnknownProgramError](err); ok {
 		return unknown(name)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"sidekick/events"
 	"sidekick/procstat"
 )
 
@@ -22,9 +23,13 @@ type Program struct {
 	Reason        string         `json:"reason"`
 	Completed     bool           `json:"completed"`     // EXITED with success
 	NeverStarted  bool           `json:"never_started"` // autostart is false and nobody started it
+	Drained       bool           `json:"drained"`       // by command: its keys stay out of etcd
 	Health        *Health        `json:"health"`        // null: it has no check
 	Registrations []Registration `json:"registrations"`
 	Stats         *procstat.Stat `json:"stats"` // of its process tree; null: no process
+	// History is the last changes of state, at most 64, the oldest first. Only
+	// GET /v1/programs/{name} has it.
+	History []events.Event `json:"history,omitempty"`
 }
 
 // Health is the word of a program's checks: the first that does not pass.
@@ -43,6 +48,13 @@ type Registration struct {
 	Warning string    `json:"warning"` // what puts a key that exists in doubt
 }
 
+// ProgramRegistration is a Registration with what it is of.
+type ProgramRegistration struct {
+	Program string `json:"program"`
+	Port    string `json:"port"` // of the container, as "8000/tcp"
+	Registration
+}
+
 // OK is the rule for `status`: what should run runs, what should end ended well.
 func (p *Program) OK() bool {
 	return p.State == "RUNNING" || p.Completed || p.NeverStarted
@@ -53,7 +65,8 @@ type Error struct {
 	// Status is the HTTP status.
 	Status int `json:"-"`
 	// Code is one word for programs: not_found, bad_request,
-	// method_not_allowed, forbidden, failed, timeout, shutting_down.
+	// method_not_allowed, too_large, forbidden, failed, not_running, timeout,
+	// shutting_down, internal.
 	Code string `json:"code"`
 	// Message is one line for people.
 	Message string `json:"message"`

@@ -6,18 +6,32 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sidekick/events"
 	"sidekick/procstat"
+	"sidekick/registrar"
 	"sidekick/supervisor"
 )
 
-func (s *Server) listPrograms(*http.Request) (any, error) {
+// listPrograms lists all; ?stats=false spares the walk through /proc.
+func (s *Server) listPrograms(q *http.Request) (any, error) {
+	stats, err := flag(q, "stats", true)
+	if err != nil {
+		return nil, err
+	}
 	snapshot, _ := s.supervisor.Snapshot()
-	return s.programs(snapshot.Programs), nil
+	return s.programs(snapshot.Programs, stats), nil
 }
 
+// showProgram shows one, with its last changes of state.
 func (s *Server) showProgram(q *http.Request) (any, error) {
+	name := q.PathValue("name")
 	snapshot, _ := s.supervisor.Snapshot()
-	return s.program(snapshot, q.PathValue("name"))
+	p, err := s.program(snapshot, name)
+	if err != nil {
+		return nil, err
+	}
+	p.History = append([]events.Event{}, s.journal.History(name)...)
+	return p, nil
 }
 
 func (s *Server) program(snapshot *supervisor.Snapshot, name string) (*Program, error) {
@@ -25,22 +39,26 @@ func (s *Server) program(snapshot *supervisor.Snapshot, name string) (*Program, 
 	if !ok {
 		return nil, unknown(name)
 	}
-	return &s.programs([]supervisor.ProgramStatus{*status})[0], nil
+	return &s.programs([]supervisor.ProgramStatus{*status}, true)[0], nil
 }
 
 func unknown(name string) error {
 	return errorf(http.StatusNotFound, "not_found", "no program is named %q", name)
 }
 
-// programs adds to the supervisor's state what the registrar and /proc know.
-func (s *Server) programs(statuses []supervisor.ProgramStatus) []Program {
+// programs adds to the supervisor's state what the registrar and, with measure,
+// /proc know.
+func (s *Server) programs(statuses []supervisor.ProgramStatus, measure bool) []Program {
 	var pids []int
 	for _, st := range statuses {
-		if st.Pid != 0 {
+		if st.Pid != 0 && measure {
 			pids = append(pids, st.Pid)
 		}
 	}
-	stats := procstat.Trees(pids)
+	stats := map[int]procstat.Stat{}
+	if len(pids) > 0 {
+		stats = procstat.Trees(pids)
+	}
 	registrations := s.registrations()
 	programs := make([]Program, 0, len(statuses))
 	for _, st := range statuses {
@@ -57,15 +75,28 @@ func (s *Server) programs(statuses []supervisor.ProgramStatus) []Program {
 func (s *Server) registrations() map[string][]Registration {
 	all := map[string][]Registration{}
 	for _, r := range s.registrar.Registrations() {
-		all[r.Program] = append(all[r.Program], Registration{Key: r.Key, Address: r.Address, Since: r.Since, Reason: r.Reason, Warning: r.Warning})
+		all[r.Program] = append(all[r.Program], registration(r))
 	}
 	return all
+}
+
+// listRegistrations lists the keys of all programs.
+func (s *Server) listRegistrations(*http.Request) (any, error) {
+	all := []ProgramRegistration{}
+	for _, r := range s.registrar.Registrations() {
+		all = append(all, ProgramRegistration{Program: r.Program, Port: r.Port, Registration: registration(r)})
+	}
+	return all, nil
+}
+
+func registration(r registrar.Registration) Registration {
+	return Registration{Key: r.Key, Address: r.Address, Since: r.Since, Reason: r.Reason, Warning: r.Warning}
 }
 
 func program(st supervisor.ProgramStatus) Program {
 	p := Program{
 		Name: st.Name, Group: st.Config.Group, State: string(st.State), Want: st.Want.String(), Pid: st.Pid, Restarts: st.Restarts,
-		Reason: st.Reason, Completed: st.Completed, NeverStarted: st.Untouched, Registrations: []Registration{},
+		Reason: st.Reason, Completed: st.Completed, NeverStarted: st.Untouched, Drained: st.Drained, Registrations: []Registration{},
 	}
 	if st.Pid != 0 {
 		p.UptimeSeconds = time.Since(st.Started).Seconds()

@@ -22,13 +22,9 @@ type Plan struct {
 
 // reload answers with the plan once it is under way; ?dry_run=true only plans.
 func (s *Server) reload(q *http.Request) (any, error) {
-	var dryRun bool
-	switch text := q.URL.Query().Get("dry_run"); text {
-	case "", "false":
-	case "true":
-		dryRun = true
-	default:
-		return nil, errorf(http.StatusBadRequest, "bad_request", "dry_run=%q is neither true nor false", text)
+	dryRun, err := flag(q, "dry_run", false)
+	if err != nil {
+		return nil, err
 	}
 	plan, err := s.reloader.Reload(q.Context(), dryRun)
 	switch {

@@ -6,32 +6,39 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Limits of a connection: a slow or silent client costs one goroutine for as
 // long.
 const (
 	headerTimeout  = 5 * time.Second
+	bodyTimeout    = 5 * time.Second
+	writeTimeout   = 10 * time.Second // of an answer, or of one piece of it
 	idleTimeout    = time.Minute
 	maxHeaderBytes = 16 << 10
+	maxBody        = 64 << 10
 )
 
 // Serve has the handler answer on a unix socket until ctx ends, but only those
-// peers that the socket is for. The handler bounds the bodies it reads.
-func Serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
+// peers that the socket is for: root, our own user, and the members of group,
+// unless that is nil. The handler bounds the bodies it reads.
+func Serve(ctx context.Context, l net.Listener, handler http.Handler, group *uint32, log *slog.Logger) error {
+	return serve(ctx, l, handler, func(conn net.Conn) access { return accessOf(conn, group) }, log)
+}
+
+// serve is Serve with another rule of who may do what.
+func serve(ctx context.Context, l net.Listener, handler http.Handler, rule func(net.Conn) access, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           admitted(handler),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// The context of all requests: streams end with it.
+		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			cred, err := peer(conn)
-			return context.WithValue(ctx, peerKey{}, peerResult{cred, err})
+			return context.WithValue(ctx, accessKey{}, rule(conn))
 		},
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
@@ -42,18 +49,12 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.
 	return nil
 }
 
-type peerKey struct{}
-
-type peerResult struct {
-	cred *unix.Ucred
-	err  error
-}
-
-// admitted checks the peer first.
+// admitted keeps strangers out.
 func admitted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if p, ok := q.Context().Value(peerKey{}).(peerResult); !ok || p.err != nil || !admits(p.cred, uint32(os.Geteuid())) {
-			fail(w, errorf(http.StatusForbidden, "forbidden", "only root and the user that sidekick runs as may ask"))
+		if may(q) == nothing {
+			fail(w, errorf(http.StatusForbidden, "forbidden",
+				"only root, the user that sidekick runs as and the members of control.group may ask"))
 			return
 		}
 		next.ServeHTTP(w, q)

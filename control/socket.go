@@ -31,12 +31,12 @@ func Candidates(configured string, lookup func(string) (string, bool)) []string 
 	return usualSockets()
 }
 
-// Listen binds the first of the paths that it can. The error tells of each why
-// it could not.
-func Listen(paths []string, mode fs.FileMode) (net.Listener, error) {
+// Listen binds the first of the paths that it can, with this mode and, if group
+// is not nil, for this group. The error tells of each why it could not.
+func Listen(paths []string, mode fs.FileMode, group *uint32) (net.Listener, error) {
 	var problems []error
 	for _, path := range paths {
-		l, err := listen(path, mode)
+		l, err := listen(path, mode, group)
 		if err == nil {
 			return l, nil
 		}
@@ -50,8 +50,8 @@ const dialTimeout = time.Second
 
 // listen binds path, in place of a socket that nobody listens on any more. A
 // live socket is never taken from its owner.
-func listen(path string, mode fs.FileMode) (net.Listener, error) {
-	l, err := bind(path, mode)
+func listen(path string, mode fs.FileMode, group *uint32) (net.Listener, error) {
+	l, err := bind(path, mode, group)
 	if !errors.Is(err, unix.EADDRINUSE) {
 		return l, err
 	}
@@ -70,7 +70,7 @@ func listen(path string, mode fs.FileMode) (net.Listener, error) {
 	if err := os.Remove(path); err != nil {
 		return nil, fmt.Errorf("cannot remove the stale socket: %w", err)
 	}
-	return bind(path, mode)
+	return bind(path, mode, group)
 }
 
 // socketConfig sets the mode on the socket before bind(2) creates the file: Linux
@@ -85,55 +85,27 @@ func socketConfig(mode fs.FileMode) net.ListenConfig {
 }
 
 // bind makes a socket that never has a wider mode; the chmod after it only
-// restores what the umask took.
-func bind(path string, mode fs.FileMode) (net.Listener, error) {
-	config := socketConfig(mode)
+// restores what the umask took. Until the group is the right one, none has any
+// right.
+func bind(path string, mode fs.FileMode, group *uint32) (net.Listener, error) {
+	first := mode
+	if group != nil {
+		first &^= 0o077
+	}
+	config := socketConfig(first)
 	l, err := config.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, err
+	}
+	if group != nil {
+		if err := os.Chown(path, -1, int(*group)); err != nil {
+			_ = l.Close()
+			return nil, fmt.Errorf("cannot give the socket to control.group: %w", err)
+		}
 	}
 	if err := os.Chmod(path, mode.Perm()); err != nil {
 		_ = l.Close()
 		return nil, err
 	}
 	return l, nil
-}
-
-// peer returns who is at the other end of a connection (SO_PEERCRED, unix(7)).
-// Its Pid is 0 when the peer lives in a pid namespace that we cannot see.
-func peer(conn net.Conn) (*unix.Ucred, error) {
-	uc, ok := conn.(*net.UnixConn)
-	if !ok {
-		return nil, fmt.Errorf("%T is no unix socket", conn)
-	}
-	raw, err := uc.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return nil, err
-	}
-	return cred, credErr
-}
-
-// admits is the server's rule: root and its own user, whose effective id is own.
-func admits(cred *unix.Ucred, own uint32) bool {
-	return cred.Uid == 0 || cred.Uid == own
-}
-
-// trusts is the client's rule: who could have put a socket there to deceive us?
-// Root may talk to anybody; others trust root, themselves, and PID 1 of their own
-// namespace, and nobody of another pid namespace.
-func trusts(cred *unix.Ucred, own uint32) bool {
-	switch {
-	case own == 0:
-		return true
-	case cred.Pid == 0:
-		return false
-	}
-	return cred.Uid == 0 || cred.Uid == own || cred.Pid == 1
 }

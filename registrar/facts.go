@@ -3,6 +3,7 @@ package registrar
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -226,7 +227,7 @@ func (r *Registrar) forgetAll() {
 	defer r.mu.Unlock()
 	for path, h := range r.keys {
 		if h.state != absent {
-			r.log.Info("deregistered", "program", h.service.Program, "key", path, "reason", "sidekick ends")
+			r.deregistered(slog.LevelInfo, path, h, "sidekick ends")
 		}
 	}
 	clear(r.keys)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sidekick/config"
+	"sidekick/events"
 )
 
 // fakeStore is an etcd in memory. The tests change it as somebody else would.
@@ -198,13 +199,15 @@ type world struct {
 	reg    *Registrar
 	logged *strings.Builder
 	stop   func() // ends Run
+	events []events.Event
 }
 
 // simulate runs body with a running Registrar, in fake time.
 func simulate(t *testing.T, body func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, store: newFakeStore(), docker: &fakeMapper{ports: map[uint16]string{}}, logged: &strings.Builder{}}
-		w.reg = New(Options{Store: w.store, Mapper: w.docker, Log: slog.New(slog.NewTextHandler(w.logged, nil))})
+		w.reg = New(Options{Store: w.store, Mapper: w.docker, Log: slog.New(slog.NewTextHandler(w.logged, nil)),
+			Event: func(e events.Event) { w.events = append(w.events, e) }})
 		w.run(t)
 		body(t, w)
 		w.stop()

@@ -18,6 +18,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"sidekick/events"
 )
 
 // The periods of the loop.
@@ -48,6 +50,10 @@ type Options struct {
 	OnChange func(Registration)
 	// Renewals, if not nil, counts.
 	Renewals *Renewals
+	// Event, if not nil, is called with every key that comes or goes, and with
+	// every new reason why one does not come. It must not block and not call the
+	// Registrar.
+	Event func(events.Event)
 }
 
 // Registrar keeps the keys of a set of services. Make it with New.
@@ -57,6 +63,7 @@ type Registrar struct {
 	log      *slog.Logger
 	onChange func(Registration)
 	renewals *Renewals
+	event    func(events.Event)
 	ttl      time.Duration
 
 	wake    chan struct{} // capacity 1: the loop has something to do
@@ -120,12 +127,16 @@ type rival struct {
 
 // New returns a Registrar; it does nothing before Run.
 func New(o Options) *Registrar {
+	if o.Event == nil {
+		o.Event = func(events.Event) {}
+	}
 	return &Registrar{
 		store:    o.Store,
 		mapper:   o.Mapper,
 		log:      o.Log,
 		onChange: o.OnChange,
 		renewals: cmp.Or(o.Renewals, &Renewals{}),
+		event:    o.Event,
 		ttl:      cmp.Or(o.TTL, 20*time.Second),
 		wake:     make(chan struct{}, 1),
 		ask:      make(chan struct{}, 1),

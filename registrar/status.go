@@ -1,11 +1,15 @@
 package registrar
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
+
+	"sidekick/events"
 )
 
 // Registration is the state of one service for the user.
@@ -155,6 +159,7 @@ func (r *Registrar) unreported() []Registration {
 		}
 		if reg.Warning != "" && reg.Warning != s.reported.Warning {
 			r.log.Warn("address not confirmed", "program", reg.Program, "key", reg.Key, "reason", reg.Warning)
+			r.tell(events.Registered, events.Registered, reg.Program, reg.Key, reg.Warning)
 		}
 		s.reported = reg
 		changes = append(changes, reg)
@@ -175,5 +180,16 @@ func class(reason string) string {
 func (r *Registrar) logReason(reg Registration) {
 	if reg.Reason != "" && reg.Reason != errLooking.Error() && reg.Reason != "being registered" {
 		r.log.Warn("not registered", "program", reg.Program, "port", reg.Port, "reason", reg.Reason)
+		r.tell(events.Unregistered, events.Unregistered, reg.Program, reg.Key, reg.Reason)
 	}
+}
+
+// deregistered logs and tells that a key is gone.
+func (r *Registrar) deregistered(level slog.Level, path string, h *holding, why string) {
+	r.log.Log(context.Background(), level, "deregistered", "program", h.service.Program, "key", path, "reason", why)
+	r.tell(events.Registered, events.Unregistered, h.service.Program, path, why)
+}
+
+func (r *Registrar) tell(from, to, program, key, reason string) {
+	r.event(events.Event{Type: events.Registration, Program: program, From: from, To: to, Key: key, Reason: reason})
 }

@@ -3,9 +3,12 @@ package registrar
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
+
+	"sidekick/events"
 )
 
 // drop deletes the keys that may be in etcd and are not desired.
@@ -54,7 +57,7 @@ func (r *Registrar) dropped(paths, gone []string, err error) {
 		h := r.keys[path]
 		if slices.Contains(gone, path) {
 			r.deleted[h.service.Program]++
-			r.log.Info("deregistered", "program", h.service.Program, "key", path, "reason", r.whyGone(h.service))
+			r.deregistered(slog.LevelInfo, path, h, r.whyGone(h.service))
 		} else if err != nil {
 			continue
 		}
@@ -142,6 +145,7 @@ func (r *Registrar) found(entries map[string]Entry) {
 func (r *Registrar) appeared(path string, h *holding) {
 	if h.state != present {
 		r.log.Info("registered", "program", h.service.Program, "key", path)
+		r.tell(events.Unregistered, events.Registered, h.service.Program, path, "")
 		h.since = time.Now()
 	}
 	h.state, h.claimed, h.rival.held = present, true, false
@@ -150,7 +154,7 @@ func (r *Registrar) appeared(path string, h *holding) {
 // lost: the key is not in etcd, or not ours.
 func (r *Registrar) lost(path string, h *holding, why string) {
 	if h.state == present {
-		r.log.Warn("deregistered", "program", h.service.Program, "key", path, "reason", why)
+		r.deregistered(slog.LevelWarn, path, h, why)
 	}
 	h.state, h.rival.held = absent, false
 }

@@ -24,52 +24,27 @@ type UnknownProgramError struct{ Name string }
 
 func (e *UnknownProgramError) Error() string { return fmt.Sprintf("no program is named %q", e.Name) }
 
-type command struct {
-	action Action
-	name   string
-	reply  chan<- commandReply // buffered
-}
-
-type commandReply struct {
-	accepted Accepted
-	err      error
-}
-
 // Accepted tells where the outcome of a command is seen.
 type Accepted struct {
 	// Sequence is that of the first Snapshot that shows the command.
 	Sequence uint64
-	// Launch is the number of the launch that a start or restart leads to.
+	// Launch is the number of the launch that a start or restart of one program
+	// leads to.
 	Launch uint64
 }
 
 // Do carries out an action on one program. It does not wait for the outcome.
 func (s *Supervisor) Do(ctx context.Context, action Action, name string) (Accepted, error) {
-	reply := make(chan commandReply, 1)
-	s.post(command{action, name, reply})
-	select {
-	case r := <-reply:
-		return r.accepted, r.err
-	case <-s.done:
-		return Accepted{}, ErrShuttingDown
-	case <-ctx.Done():
-		return Accepted{}, ctx.Err()
-	}
+	return s.ask(ctx, []string{name}, func(s *Supervisor, p *program) error { return s.act(action, p) })
 }
 
-func (m command) handle(s *Supervisor) {
-	p := s.byName[m.name]
-	switch {
-	case p == nil || p.removed:
-		m.reply <- commandReply{err: &UnknownProgramError{m.name}}
-		return
-	case s.down.stage != up:
-		m.reply <- commandReply{err: ErrShuttingDown}
-		return
+func (s *Supervisor) act(action Action, p *program) error {
+	if s.down.stage != up {
+		return ErrShuttingDown
 	}
 	p.byOperator = true
 	s.dirty = true
-	switch m.action {
+	switch action {
 	case Start:
 		s.start(p)
 	case Stop:
@@ -78,7 +53,58 @@ func (m command) handle(s *Supervisor) {
 		s.start(p)
 		s.apply(p, input{event: evRestart}, "restarted by command")
 	}
-	m.reply <- commandReply{accepted: Accepted{Sequence: s.sequence + 1, Launch: p.nextLaunch()}}
+	return nil
+}
+
+// request is a command on programs that the loop carries out.
+type request struct {
+	names []string
+	do    func(*Supervisor, *program) error
+	reply chan<- reply // buffered
+}
+
+type reply struct {
+	accepted Accepted
+	err      error
+}
+
+// ask has do called with each of the programs, or with none of them when one is
+// unknown, until one fails.
+func (s *Supervisor) ask(ctx context.Context, names []string, do func(*Supervisor, *program) error) (Accepted, error) {
+	answer := make(chan reply, 1)
+	s.post(request{names, do, answer})
+	select {
+	case r := <-answer:
+		return r.accepted, r.err
+	case <-s.done:
+		return Accepted{}, ErrShuttingDown
+	case <-ctx.Done():
+		return Accepted{}, ctx.Err()
+	}
+}
+
+func (m request) handle(s *Supervisor) {
+	accepted, err := m.carryOut(s)
+	m.reply <- reply{accepted, err}
+}
+
+func (m request) carryOut(s *Supervisor) (Accepted, error) {
+	var programs []*program
+	for _, name := range m.names {
+		p := s.byName[name]
+		if p == nil || p.removed {
+			return Accepted{}, &UnknownProgramError{name}
+		}
+		programs = append(programs, p)
+	}
+	accepted := Accepted{Sequence: s.sequence + 1}
+	for _, p := range programs {
+		if err := m.do(s, p); err != nil {
+			return Accepted{}, err
+		}
+		accepted.Launch = p.nextLaunch()
+	}
+	return accepted, nil
 }
 
 // nextLaunch is the number of the launch that counts from now on.

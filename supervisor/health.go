@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sidekick/config"
+	"sidekick/events"
 )
 
 func (r CheckResult) handle(s *Supervisor) {
@@ -19,6 +20,8 @@ func (r CheckResult) handle(s *Supervisor) {
 func (s *Supervisor) checked(p *program, check *CheckStatus, now CheckStatus) {
 	if check.Status != now.Status {
 		s.options.Log.Info("program health", "program", p.name, "status", string(now.Status), "output", now.Output)
+		s.options.Event(events.Event{Type: events.Health, Program: p.name, From: string(check.Status),
+			To: string(now.Status), Reason: now.Output})
 	}
 	*check = now
 	s.dirty = true

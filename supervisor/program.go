@@ -37,6 +37,7 @@ type program struct {
 	streak     streak
 	restarts   int           // by the restart policy, since the last start by an operator
 	byOperator bool          // the last start or stop was a command
+	drained    bool          // by command: its keys stay out of the registry
 	checks     []CheckStatus // of Policy.Checks, while it lives
 	watchdog   *watchdog     // nil: it has none, or nothing lives
 	answered   bool          // a check has passed in this launch
@@ -100,6 +101,14 @@ func (p *program) ended() {
 		_ = p.notify.Close()
 		p.notify = nil
 	}
+}
+
+// pid is that of the living process, 0 for none.
+func (p *program) pid() int {
+	if !p.leader {
+		return 0
+	}
+	return p.process.Pid()
 }
 
 // healthy: every check passes.
@@ -255,11 +264,7 @@ func ExitReason(e child.Exit) string {
 	if e.Signal == 0 {
 		return fmt.Sprintf("exit status %d", e.Code)
 	}
-	name := unix.SignalName(e.Signal)
-	if name == "" {
-		name = fmt.Sprintf("signal %d", int(e.Signal))
-	}
-	return "killed by " + name
+	return "killed by " + SignalName(e.Signal)
 }
 
 // childEvent is what the kernel told of a launch.

@@ -164,9 +164,9 @@ func wants(s *Supervisor) map[string]Want {
 func (w *sim) command(s *Supervisor, action Action, name string) {
 	before, late := wants(s), s.down.stage != up
 	w.event("%s %s", action, name)
-	reply := make(chan commandReply, 1)
-	command{action, name, reply}.handle(s)
-	r := <-reply
+	answer := make(chan reply, 1)
+	request{[]string{name}, func(s *Supervisor, p *program) error { return s.act(action, p) }, answer}.handle(s)
+	r := <-answer
 	p := s.byName[name]
 	after := wants(s)
 	if late || r.err != nil {

@@ -51,6 +51,9 @@ type ProgramStatus struct {
 	Since, Started time.Time
 	Restarts       int         // by the restart policy, since the last start by command
 	Exit           *child.Exit // of the last run; nil: none, or it could not be executed
+	// Drained: an operator wants its keys out of the registry; a restart changes
+	// nothing about that.
+	Drained bool
 	// BowsOut: the program said STOPPING=1.
 	BowsOut bool
 	// Config is what it runs by, but for a Launch that a reload changed since.
@@ -125,21 +128,18 @@ func (s *Supervisor) publish() {
 }
 
 func (p *program) status() ProgramStatus {
-	st := ProgramStatus{
-		Name: p.name, State: p.at.phase.state(), Want: p.at.want, Reason: p.reason, Launch: p.launch,
+	return ProgramStatus{
+		Name: p.name, Pid: p.pid(), State: p.at.phase.state(), Want: p.at.want, Reason: p.reason, Launch: p.launch,
 		Since: p.since, Started: p.startedAt, Restarts: p.restarts, Exit: p.exit,
 		Completed: p.at.phase == exited && p.verdict == completed,
 		Untouched: p.launch == 0 && !p.byOperator && !p.config.Policy.Autostart,
 		Alive:     p.at.phase == starting || p.at.phase == running,
+		Drained:   p.drained,
 		BowsOut:   p.bowsOut,
 		Config:    p.config,
 		Checks:    p.allChecks(),
 		Tally:     p.tally,
 	}
-	if p.leader {
-		st.Pid = p.process.Pid()
-	}
-	return st
 }
 
 // CheckResult is the word of a check on one launch of a program.

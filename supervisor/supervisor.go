@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sidekick/config"
+	"sidekick/events"
 	"sidekick/supervisor/child"
 )
 
@@ -61,7 +62,10 @@ type Options struct {
 	Gate Gate
 	// Observe is called in the loop with every new snapshot; it must not block.
 	Observe func(*Snapshot)
-	Log     *slog.Logger
+	// Event is called in the loop with every change of a state and of a check's
+	// word; it must not block. nil: nobody wants to know.
+	Event func(events.Event)
+	Log   *slog.Logger
 	// Listen opens a socket for sd_notify(3) and has deliver called with each
 	// message of these users until it is closed.
 	Listen func(users []uint32, deliver func(Message)) (address string, socket io.Closer, err error)
@@ -102,6 +106,9 @@ func New(c *config.Config, options Options) *Supervisor {
 	}
 	if options.Observe == nil {
 		options.Observe = func(*Snapshot) {}
+	}
+	if options.Event == nil {
+		options.Event = func(events.Event) {}
 	}
 	s := &Supervisor{
 		options:  options,
@@ -237,6 +244,8 @@ func (s *Supervisor) moved(p *program, from phase) {
 	}
 	if from.state() != p.at.phase.state() {
 		s.logState(p, from)
+		s.options.Event(events.Event{Type: events.State, Program: p.name, From: string(from.state()),
+			To: string(p.at.phase.state()), Reason: p.reason, Pid: p.pid()})
 	}
 	if !p.failedForGood() {
 		return

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sidekick/config"
+	"sidekick/events"
 	"sidekick/supervisor/child"
 )
 
@@ -34,6 +35,7 @@ type world struct {
 	launches map[string]int
 	quiet    bool          // no timeline
 	deliver  func(Message) // to the newest notify socket
+	events   []events.Event
 
 	mu       sync.Mutex
 	timeline []string
@@ -93,6 +95,7 @@ func (w *world) run(wantCode int, actions ...func()) {
 	w.t.Helper()
 	options := Options{
 		Kernel: w, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Observe: w.observe,
+		Event:  func(e events.Event) { w.events = append(w.events, e) },
 		Random: func() float64 { return 0.5 },
 		Output: func(string) (*os.File, *os.File, error) {
 			out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)

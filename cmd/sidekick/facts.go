@@ -44,6 +44,8 @@ func facts(s *supervisor.Snapshot) []registrar.Fact {
 
 func whyDown(st *supervisor.ProgramStatus, r config.Registration) string {
 	switch {
+	case st.Drained:
+		return drainedByCommand
 	case st.State != supervisor.Running:
 		return "the program is " + string(st.State)
 	case st.BowsOut:
@@ -67,4 +69,7 @@ func whyDown(st *supervisor.ProgramStatus, r config.Registration) string {
 	return ""
 }
 
-const notYet = "the check has not passed yet"
+const (
+	notYet           = "the check has not passed yet"
+	drainedByCommand = "drained by command"
+)

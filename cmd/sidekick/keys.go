@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sidekick/config"
+	"sidekick/events"
 	"sidekick/guard"
 	"sidekick/registrar"
 	"sidekick/registrar/etcd"
@@ -19,7 +20,8 @@ import (
 // keys is the registrar of the current configuration, or nothing while no
 // program has registrations. A reload that changes the registry replaces it.
 type keys struct {
-	log *slog.Logger
+	log     *slog.Logger
+	journal *events.Journal // nil: none
 
 	mu      sync.Mutex        // guards what follows
 	current *runningRegistrar // nil: none
@@ -31,6 +33,9 @@ type keys struct {
 type runningRegistrar struct {
 	*registrar.Registrar
 	registry config.Registry
+	// replaced: its successor tells of the keys, which its own end does not take
+	// away.
+	replaced atomic.Bool
 	done     chan struct{} // closed when Run has returned
 	closing  sync.Once
 }
@@ -41,8 +46,8 @@ func (r *runningRegistrar) close(ctx context.Context) {
 	<-r.done
 }
 
-func newKeys(c *config.Config, log *slog.Logger) *keys {
-	k := &keys{log: log}
+func newKeys(c *config.Config, log *slog.Logger, journal *events.Journal) *keys {
+	k := &keys{log: log, journal: journal}
 	if registers(c) {
 		k.current = k.start(c.Registry)
 	}
@@ -61,12 +66,18 @@ func registers(c *config.Config) bool {
 
 // start runs a registrar until its Close.
 func (k *keys) start(registry config.Registry) *runningRegistrar {
-	r := &runningRegistrar{registry: registry, done: make(chan struct{}), Registrar: registrar.New(registrar.Options{
+	r := &runningRegistrar{registry: registry, done: make(chan struct{})}
+	r.Registrar = registrar.New(registrar.Options{
 		Store:  etcd.New(*registry.Etcd, registry.TTL),
 		Mapper: portmap.New(registry.Docker, "/proc"),
 		Log:    k.log,
 		TTL:    registry.TTL,
-	})}
+		Event: func(e events.Event) {
+			if !r.replaced.Load() {
+				k.journal.Append(e)
+			}
+		},
+	})
 	go func() {
 		defer close(r.done)
 		guard.Run(context.Background(), k.log, "registrar", r.Run)
@@ -153,6 +164,7 @@ func (k *keys) reload(c *config.Config) {
 	k.current = k.start(c.Registry)
 	k.current.Update(k.facts)
 	if old != nil {
+		old.replaced.Store(true)
 		k.leaving = append(k.leaving, old)
 		go k.retire(old, k.current) // ends after handover and closeTimeout, or with close
 	}

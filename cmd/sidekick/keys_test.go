@@ -45,7 +45,7 @@ func up() []registrar.Fact {
 
 func keysFor(t *testing.T, c *config.Config) *keys {
 	t.Helper()
-	k := newKeys(c, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	k := newKeys(c, slog.New(slog.NewTextHandler(t.Output(), nil)), nil)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -134,7 +134,7 @@ func TestCloseTakesKeysAlong(t *testing.T) {
 	cluster := etcdtest.Start(t, 1)
 	for name, reload := range map[string]bool{"at rest": false, "during a handover": true} {
 		t.Run(name, func(t *testing.T) {
-			k := newKeys(registering(cluster.Endpoints[0], 20*time.Second), slog.New(slog.NewTextHandler(t.Output(), nil)))
+			k := newKeys(registering(cluster.Endpoints[0], 20*time.Second), slog.New(slog.NewTextHandler(t.Output(), nil)), nil)
 			watch := cluster.Watch(t, "/")
 			k.update(up())
 			watch.WaitPut(0, patience, serviceKey)

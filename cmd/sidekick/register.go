@@ -151,7 +151,7 @@ type oneKey struct {
 }
 
 func newOneKey(c *config.Config, log *slog.Logger) *oneKey {
-	k := &oneKey{keys: newKeys(c, log), program: &c.Programs[0], registration: c.Programs[0].Policy.Register[0], log: log}
+	k := &oneKey{keys: newKeys(c, log, nil), program: &c.Programs[0], registration: c.Programs[0].Policy.Register[0], log: log}
 	k.monitor = health.NewMonitor(log, nil, k.checked)
 	k.update()
 	return k

@@ -13,6 +13,7 @@ import (
 
 	"sidekick/config"
 	"sidekick/control"
+	"sidekick/events"
 	"sidekick/logs"
 	"sidekick/supervisor"
 )
@@ -24,6 +25,7 @@ type reloader struct {
 	supervisor *supervisor.Supervisor
 	keys       *keys
 	collector  *logs.Collector
+	journal    *events.Journal
 	log        *slog.Logger
 
 	mu      sync.Mutex // one reload at a time
@@ -53,6 +55,7 @@ func (r *reloader) Reload(ctx context.Context, dryRun bool) (config.Plan, error)
 	if err == nil {
 		r.current = c
 		r.collector.SetNames(names(c))
+		r.journal.Retain(names(c))
 	}
 	return plan, err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 
 	"sidekick/config"
 	"sidekick/control"
+	"sidekick/events"
 	"sidekick/guard"
 	"sidekick/health"
 	"sidekick/logs"
@@ -160,20 +160,28 @@ func run(path string, c *config.Config, logFormat string, signals <-chan os.Sign
 
 	reaper := child.NewReaper()
 	start("reaper", reaper.Run)
-	k := newKeys(c, log)
+	journal := events.NewJournal()
+	k := newKeys(c, log, journal)
 	s := supervisor.New(c, supervisor.Options{
 		Kernel:  kernel{reaper},
 		Output:  collector.Open,
 		Gate:    k,
 		Observe: func(s *supervisor.Snapshot) { k.update(facts(s)) },
+		Event:   journal.Append,
 		Listen:  listenNotify,
 		Log:     log,
 		Environ: os.Environ(),
 		Dir:     started,
 	})
-	r := &reloader{path: path, supervisor: s, keys: k, collector: collector, log: log, current: c}
+	r := &reloader{path: path, supervisor: s, keys: k, collector: collector, journal: journal, log: log, current: c}
 	start("health", func(ctx context.Context) error { return watchHealth(ctx, s, reaper, started, log) })
-	startControl(start, sockets, c.Control.Mode, s, k, r, log)
+	group := controlGroup(c.Control.Group, log)
+	server := control.NewServer(control.Options{Supervisor: s, Registrar: k, Reloader: r, Journal: journal, Group: group, Log: log})
+	if l, err := control.Listen(sockets, c.Control.Mode, group); err != nil {
+		log.Warn("no control socket: status, start, stop, restart and reload are not available; set control.socket", "error", err)
+	} else {
+		start("control", func(ctx context.Context) error { return server.Serve(ctx, l) })
+	}
 	start("signals", func(ctx context.Context) error { return obey(ctx, signals, s, r) })
 
 	code := s.Run()
@@ -286,13 +294,16 @@ func watchHealth(ctx context.Context, s *supervisor.Supervisor, reaper *child.Re
 	}
 }
 
-// startControl serves the control socket; without one sidekick runs on.
-func startControl(start func(string, func(context.Context) error), sockets []string, mode fs.FileMode, s *supervisor.Supervisor, k *keys, r *reloader, log *slog.Logger) {
-	l, err := control.Listen(sockets, mode)
-	if err != nil {
-		log.Warn("no control socket: status, start, stop, restart and reload are not available; set control.socket", "error", err)
-		return
+// controlGroup is the id of control.group, nil for none. A group that is not
+// there is no reason to run without a socket.
+func controlGroup(name string, log *slog.Logger) *uint32 {
+	if name == "" {
+		return nil
 	}
-	server := control.NewServer(s, k, r, log)
-	start("control", func(ctx context.Context) error { return server.Serve(ctx, l) })
+	user, err := child.LookupUser("", name)
+	if err != nil {
+		log.Warn("control.group: nobody but root and the user of sidekick is admitted to the control socket", "error", err)
+		return nil
+	}
+	return &user.GID
 }
