@@ -26,7 +26,7 @@ func TestPrograms(t *testing.T) {
 	r := &fakeRegistrar{}
 	r.set(true, registrar.Registration{Program: "web", Key: "/service/10.0.0.1:80", Address: "10.0.0.1:80", Since: since})
 	c := serving(t, newFake(web, done, dead), r)
-	programs, err := c.Programs(t.Context())
+	programs, err := c.Programs(t.Context(), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ type Stat struct {
 	CPUPercent float64 `json:"cpu_percent"`
 	// CPUSeconds is the processor time that the processes have used, and those of
 	// their descendants that they have waited for (wait4(2)).
-	CPUSeconds float64 `json:"-"`
+	CPUSeconds float64 `json:"cpu_seconds"`
 	// MemoryBytes is the resident memory (VmRSS of proc_pid_status(5)). Pages
 	// that several processes share count once for each.
 	MemoryBytes uint64 `json:"memory_bytes"`

@@ -174,7 +174,7 @@ func TestTreesOfWhatIsGone(t *testing.T) {
 
 func TestStatInJSON(t *testing.T) {
 	got, err := json.Marshal(procstat.Stat{CPUPercent: 1.5, MemoryBytes: 2, Threads: 3, FDs: 4, Started: time.Unix(0, 0).UTC()})
-	want := `{"cpu_percent":1.5,"memory_bytes":2,"threads":3,"fds":4,"started":"1970-01-01T00:00:00Z"}`
+	want := `{"cpu_percent":1.5,"cpu_seconds":0,"memory_bytes":2,"threads":3,"fds":4,"started":"1970-01-01T00:00:00Z"}`
 	if err != nil || strings.TrimSpace(string(got)) != want {
 		t.Errorf("%s, %v\nwant %s", got, err, want)
 	}

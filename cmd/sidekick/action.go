@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,87 +15,164 @@ import (
 )
 
 func newStartCommand() *cobra.Command {
-	return newActionCommand(supervisor.Start, "Start programs, and what they depend on")
+	return newActionCommand(supervisor.Start, "Start programs, and what they depend on", "")
 }
 
 func newStopCommand() *cobra.Command {
-	return newActionCommand(supervisor.Stop, "Stop programs; their keys go first")
+	return newActionCommand(supervisor.Stop, "Stop programs; their keys go first", `
+What depends on a program is not stopped with it. A container whose programs are
+stopped by command stays up.
+`)
 }
 
 func newRestartCommand() *cobra.Command {
-	return newActionCommand(supervisor.Restart, "Stop programs and start them again")
+	return newActionCommand(supervisor.Restart, "Stop programs and start them again", `
+The keys of a registered program are out of etcd, and registry.drain has passed,
+before it is told to stop. With --rolling one program after another is restarted,
+each when the one before it is done; after a failure the rest is left alone.
+`)
+}
+
+// actionFlags are the flags of start, stop and restart.
+type actionFlags struct {
+	socket          string
+	noWait, rolling bool
+	timeout         time.Duration
 }
 
 // newActionCommand makes start, stop and restart, which differ in a word.
-func newActionCommand(action supervisor.Action, short string) *cobra.Command {
-	var socket string
-	var noWait bool
-	var timeout time.Duration
+func newActionCommand(action supervisor.Action, short, more string) *cobra.Command {
+	var f actionFlags
 	command := &cobra.Command{
 		Use:   string(action) + " NAME…|all",
 		Short: short,
 		Long: short + `.
+` + more + `
+A NAME is that of a program, of all copies of a program with replicas, or a
+pattern as in a shell ('web-*', in quotes); one that addresses nothing is an
+error, and nothing is done. It waits until all is done and reports each program
+in a line as it happens: a start or restart is done when the program is RUNNING,
+healthy and, while etcd answers, registered; or when it has completed.
 
-It waits until that is done and reports each program in a line: a start or
-restart is done when the program is RUNNING, healthy and, while etcd answers,
-registered. Exit code 0: all done; 1: one failed; 4: nobody answers.`,
-		Example: fmt.Sprintf("  sidekick %s web\n  sidekick %s all --timeout 30s", action, action),
+Exit code 0: all done; 1: one failed; 2: wrong usage; 4: nobody answers.`,
+		Example: fmt.Sprintf("  sidekick %[1]s web\n  sidekick %[1]s 'worker-*' --timeout 30s\n  docker exec CONTAINER sidekick %[1]s all --no-wait", action),
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, names []string) error {
-			if timeout <= 0 {
-				return &exitError{code: exitUsage, err: errors.New("cannot wait for --timeout: it must be above 0")}
-			}
-			if noWait {
-				timeout = 0
-			}
-			client, err := dialSidekick(socket)
-			if err != nil {
-				return err
-			}
-			return actOnAll(c, client, action, names, timeout)
-		},
+		RunE:    func(c *cobra.Command, names []string) error { return f.run(c, action, names) },
 	}
-	socketFlag(command, &socket)
-	command.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for the outcome")
-	command.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait for each program")
+	socketFlag(command, &f.socket)
+	command.Flags().BoolVar(&f.noWait, "no-wait", false, "do not wait for the outcome")
+	command.Flags().DurationVar(&f.timeout, "timeout", time.Minute, "how long to wait for each program")
+	if action == supervisor.Restart {
+		command.Flags().BoolVar(&f.rolling, "rolling", false, "one after another, each when the one before is healthy and registered")
+		command.Example += "\n  sidekick restart --rolling web"
+	}
 	return command
 }
 
-// actOnAll acts on the programs side by side, as one may wait for another, and
-// prints a line for each as it is done.
-func actOnAll(c *cobra.Command, client *control.Client, action supervisor.Action, names []string, wait time.Duration) error {
-	names, err := expand(c.Context(), client, names)
-	if err != nil {
-		return clientError(err)
+func (f *actionFlags) run(c *cobra.Command, action supervisor.Action, names []string) error {
+	switch {
+	case f.timeout <= 0:
+		return &exitError{code: exitUsage, err: errors.New("cannot wait for --timeout: it must be above 0"), hint: "--no-wait does not wait"}
+	case f.rolling && f.noWait:
+		return &exitError{code: exitUsage, err: errors.New("cannot use --rolling with --no-wait: each waits for the one before"), hint: "leave one out"}
 	}
-	results := make(chan result)
-	var group sync.WaitGroup
-	for _, name := range names {
-		group.Go(func() {
-			p, err := client.Act(c.Context(), action, name, wait)
-			results <- result{name, p, err}
+	if f.noWait {
+		f.timeout = 0
+	}
+	client, err := dialSidekick(f.socket)
+	if err != nil {
+		return err
+	}
+	programs, err := find(c.Context(), client, names)
+	if err != nil {
+		return err
+	}
+	acts := acts{client: client, action: action, wait: f.timeout, names: programNames(programs),
+		progress: newProgress(c.OutOrStdout(), c.ErrOrStderr())}
+	if f.rolling {
+		return acts.oneByOne(c.Context())
+	}
+	return acts.sideBySide(c.Context())
+}
+
+// find returns the programs that the names address.
+func find(ctx context.Context, client *control.Client, names []string) ([]control.Program, error) {
+	programs, err := client.Programs(ctx, false)
+	if err != nil {
+		return nil, clientError(err)
+	}
+	return choose(programs, names)
+}
+
+// acts carries one action out on programs.
+type acts struct {
+	client   *control.Client
+	action   supervisor.Action
+	wait     time.Duration
+	names    []string
+	progress *progress
+}
+
+// sideBySide acts on all at once, as one may wait for another, and prints a line
+// for each as it is done.
+func (a *acts) sideBySide(ctx context.Context) error {
+	watching, done := context.WithCancel(ctx)
+	defer done()
+	a.progress.watch(watching, a.client, a.names)
+	var acting sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	for _, name := range a.names {
+		acting.Go(func() {
+			if err := a.one(ctx, name); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = err
+			}
 		})
 	}
-	go func() { group.Wait(); close(results) }()
-	var failed error
-	for r := range results {
-		if r.err != nil {
-			failed = clientError(r.err)
-			fmt.Fprintf(c.ErrOrStderr(), "%s: error: %v\n", r.name, r.err)
+	acting.Wait()
+	done()
+	a.progress.end()
+	return reported(failed)
+}
+
+// oneByOne acts on each when the one before is done, and stops at a failure.
+func (a *acts) oneByOne(ctx context.Context) error {
+	for i, name := range a.names {
+		watching, done := context.WithCancel(ctx)
+		a.progress.watch(watching, a.client, a.names[i:i+1])
+		err := a.one(ctx, name)
+		done()
+		a.progress.end()
+		if err == nil {
 			continue
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", r.name, summary(r.program))
-	}
-	if e, ok := errors.AsType[*exitError](failed); ok {
-		return &exitError{code: e.code} // each has had its line
+		if rest := a.names[i+1:]; len(rest) > 0 {
+			a.progress.fail(strings.Join(rest, ", "), fmt.Errorf("cannot go on: %s failed, and nothing was done here", name))
+		}
+		return reported(err)
 	}
 	return nil
 }
 
-type result struct {
-	name    string
-	program control.Program
-	err     error
+// one acts on one program and prints how that ended.
+func (a *acts) one(ctx context.Context, name string) error {
+	p, err := a.client.Act(ctx, a.action, name, a.wait)
+	if err != nil {
+		a.progress.fail(name, err)
+		return clientError(err)
+	}
+	a.progress.done(name, summary(p))
+	return nil
+}
+
+// reported is the exit code of an error that has had its line.
+func reported(err error) error {
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return &exitError{code: e.code}
+	}
+	return err
 }
 
 // summary is one program in a few words.
@@ -111,36 +188,8 @@ func summary(p control.Program) string {
 		if r.Reason == "" {
 			text += ", registered as " + r.Address
 		} else if p.Want == "up" {
-			text += ", not registered: " + r.Reason
+			text += ", not registered: " + printable(r.Reason)
 		}
 	}
 	return text
-}
-
-// expand replaces `all` by every program's name and the name of a program with
-// replicas by those of its copies. An unknown name stays, for the server to say so.
-func expand(ctx context.Context, client *control.Client, names []string) ([]string, error) {
-	programs, err := client.Programs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var all []string
-	for _, name := range names {
-		known := false
-		for _, p := range programs {
-			if addresses(name, p) {
-				all, known = append(all, p.Name), true
-			}
-		}
-		if !known {
-			all = append(all, name)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
-}
-
-// addresses: name is the program's own, its group's, or `all`.
-func addresses(name string, p control.Program) bool {
-	return name == p.Name || name == p.Group || name == "all"
 }

@@ -3,12 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strings"
 	"unicode"
-
-	"golang.org/x/sys/unix"
 
 	"sidekick/config"
 )
@@ -28,27 +25,6 @@ func printProblems(w io.Writer, problems config.Problems, colour bool) {
 }
 
 func caretLine(indent string, colour bool) string { return indent + paint(colour, red, "^") }
-
-// Select Graphic Rendition of ECMA-48.
-const (
-	bold = "1"
-	dim  = "2"
-	red  = "1;31"
-)
-
-func paint(colour bool, sgr, text string) string {
-	if !colour {
-		return text
-	}
-	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
-}
-
-// wantsColour: f is a terminal that knows colours and nobody asked for none
-// (no-color.org).
-func wantsColour(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-}
 
 // Of a long line an excerpt shows so many characters, of which so many stand
 // before the column: with its gutter it fits into 80 columns.

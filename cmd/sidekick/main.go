@@ -62,8 +62,24 @@ func newRootCommand() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newRunCommand(earlysignal.C), newCheckCommand(), newRegisterCommand(), newStatusCommand(),
-		newStartCommand(), newStopCommand(), newRestartCommand(), newReloadCommand(), newVersionCommand(), newExecCommand())
+	root.AddCommand(
+		newRunCommand(earlysignal.C),
+		newCheckCommand(),
+		newRegisterCommand(),
+		newStatusCommand(),
+		newTopCommand(),
+		newEventsCommand(),
+		newStartCommand(),
+		newStopCommand(),
+		newRestartCommand(),
+		newSignalCommand(),
+		newDrainCommand(),
+		newUndrainCommand(),
+		newReloadCommand(),
+		newHealthCommand(),
+		newVersionCommand(),
+		newExecCommand(),
+	)
 	return root
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -78,7 +79,13 @@ func newReloadCommand() *cobra.Command {
 
 Removed programs stop, new ones start, changed ones restart, and what can change
 in place does. A program that did not change is not touched. One problem in the
-file and nothing is changed.`,
+file and nothing is changed. The plan is printed, a line for each difference:
+
+  + added   - removed   ~ restarted   . changed in place, pid kept
+  ! unchanged, for it needs a restart of the container
+
+Exit code 0: done, or with --dry-run: it can be done; 1: the file has a problem;
+2: wrong usage; 4: nobody answers.`,
 		Example: "  sidekick reload --dry-run\n  sidekick reload",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -90,18 +97,24 @@ file and nothing is changed.`,
 			if err != nil {
 				return clientError(err)
 			}
-			if len(plan.Lines) == 0 {
-				fmt.Fprintln(c.OutOrStdout(), "nothing differs")
-			}
-			for _, line := range plan.Lines {
-				fmt.Fprintln(c.OutOrStdout(), line)
-			}
+			printPlan(c.OutOrStdout(), plan)
 			return nil
 		},
 	}
 	socketFlag(command, &socket)
 	command.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done")
 	return command
+}
+
+// printPlan shows a plan as a diff.
+func printPlan(out io.Writer, plan control.Plan) {
+	if len(plan.Lines) == 0 {
+		fmt.Fprintln(out, "nothing differs")
+	}
+	colours := map[byte]string{'+': green, '-': red, '~': yellow, '!': bold}
+	for _, line := range plan.Lines {
+		fmt.Fprintln(out, paint(coloured(out), colours[line[0]], line))
+	}
 }
 
 var _ control.Reloader = (*reloader)(nil)

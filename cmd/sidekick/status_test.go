@@ -3,37 +3,38 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"net"
-	"net/http"
-	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"sidekick/control"
+	"sidekick/events"
 	"sidekick/procstat"
 )
+
+var startedAt = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // shown is one program of each kind.
 func shown() []control.Program {
 	return []control.Program{
 		{Name: "db", Group: "db", State: "RUNNING", Want: "up", Pid: 12, UptimeSeconds: 3723.9, Restarts: 2,
-			Health: &control.Health{Status: "healthy", Output: "connected"}, Stats: &procstat.Stat{CPUPercent: 12.34, MemoryBytes: 3 << 19},
+			Health: &control.Health{Status: "healthy", Output: "connected"}, Stats: &procstat.Stat{CPUPercent: 12.34, CPUSeconds: 50, MemoryBytes: 3 << 19, Threads: 7, FDs: 9, Started: startedAt},
 			Registrations: []control.Registration{{Address: "10.0.0.1:80"}, {Address: "10.0.0.1:81"}, {Reason: "no etcd answers"}}},
 		{Name: "job", Group: "job", State: "EXITED", Want: "up", Completed: true, Reason: "exit code 0"},
-		{Name: "web-0", Group: "web", State: "RUNNING", Want: "up", Pid: 13, Health: &control.Health{Status: "unhealthy", Output: "refused"}},
+		{Name: "web-0", Group: "web", State: "RUNNING", Want: "up", Pid: 13, Health: &control.Health{Status: "unhealthy", Output: "refused\x1b[2J\ntwice"}},
 		{Name: "web-1", Group: "web", State: "FATAL", Want: "up", Reason: "exit code 3", Registrations: []control.Registration{{Reason: "the program is FATAL"}}},
 	}
 }
 
 func TestStatusTable(t *testing.T) {
 	var out strings.Builder
-	err := printStatus(&out, shown(), "table")
+	err := printStatus(&out, shown(), "table", false)
 	const want = `NAME   STATE               PID  UPTIME  RESTARTS  HEALTH     CPU    MEMORY  REGISTERED               REASON
-db     RUNNING             12   1h2m3s  2         healthy    12.3%  1.5MiB  10.0.0.1:80,10.0.0.1:81  not registered: no etcd answers
-job    EXITED (completed)  -    -       0         -          -      -       -                        
-web-0  RUNNING             13   0s      0         unhealthy  -      -       -                        refused
+db     RUNNING             12   1h2m    2         healthy    12.3%  1.5MiB  10.0.0.1:80,10.0.0.1:81  not registered: no etcd answers
+job    EXITED (completed)  -    -       0         -          -      -       -
+web-0  RUNNING             13   0s      0         unhealthy  -      -       -                        refused [2J twice
 web-1  FATAL               -    -       0         -          -      -       -                        exit code 3
 `
 	if out.String() != want {
@@ -41,6 +42,44 @@ web-1  FATAL               -    -       0         -          -      -       -   
 	}
 	if e, ok := errors.AsType[*exitError](err); !ok || e.code != exitNotOK || e.err != nil {
 		t.Errorf("%v; want exit code %d without a word", err, exitNotOK)
+	}
+}
+
+func TestStatusWide(t *testing.T) {
+	var out strings.Builder
+	_ = printStatus(&out, shown()[:1], "wide", false)
+	for _, want := range []string{"THREADS  FDS  STARTED", "7        9    " + startedAt.Local().Format(time.DateTime)} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+// Colours change no column.
+func TestStatusColours(t *testing.T) {
+	var with, without strings.Builder
+	_ = printStatus(&with, shown(), "table", true)
+	_ = printStatus(&without, shown(), "table", false)
+	if !strings.Contains(with.String(), "\x1b["+green+"mRUNNING\x1b[0m") {
+		t.Errorf("no colour in\n%q", with.String())
+	}
+	if got := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(with.String(), ""); got != without.String() {
+		t.Errorf("got\n%s\nwant\n%s", got, without.String())
+	}
+}
+
+func TestStatusDetails(t *testing.T) {
+	var out strings.Builder
+	p := shown()[0]
+	p.Drained, p.Signal = true, "SIGKILL"
+	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	p.History = []events.Event{{Time: at, From: "STARTING", To: "RUNNING"}, {Time: at, From: "RUNNING", To: "BACKOFF", Reason: "exit status 1"}}
+	printDetails(&out, p, false)
+	for _, want := range []string{"pid         12, up 1h2m", "last end    SIGKILL", "drained     by command", "health      healthy", "connected",
+		"not registered: no etcd answers", "memory 1.5MiB", at.Local().Format(time.DateTime) + "  RUNNING   BACKOFF  exit status 1"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
 	}
 }
 
@@ -57,7 +96,7 @@ func TestStatusExitCode(t *testing.T) {
 		"backoff":       {control.Program{State: "BACKOFF"}, false},
 	} {
 		for _, output := range []string{"table", "json"} {
-			if err := printStatus(new(strings.Builder), []control.Program{c.program}, output); (err == nil) != c.fine {
+			if err := printStatus(new(strings.Builder), []control.Program{c.program}, output, false); (err == nil) != c.fine {
 				t.Errorf("%s, %s: %v", name, output, err)
 			}
 		}
@@ -66,67 +105,44 @@ func TestStatusExitCode(t *testing.T) {
 
 func TestStatusJSON(t *testing.T) {
 	var out strings.Builder
-	_ = printStatus(&out, shown(), "json")
+	_ = printStatus(&out, shown(), "json", true)
 	var back []control.Program
 	if err := json.Unmarshal([]byte(out.String()), &back); err != nil || len(back) != 4 || back[0].Registrations[1].Address != "10.0.0.1:81" {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
 
-func programNames(programs []control.Program) (all []string) {
-	for _, p := range programs {
-		all = append(all, p.Name)
-	}
-	return all
-}
-
-// A name is a program's, or the group's of its replicas, or all.
-func TestNames(t *testing.T) {
-	client := serve(t, shown())
+// A name is a program's, or the group's of its replicas, or all, or a pattern;
+// one that is nobody's is an error.
+func TestChoose(t *testing.T) {
 	for _, c := range []struct {
 		given, want []string
-		unknown     bool
+		code        int
 	}{
-		{nil, []string{"db", "job", "web-0", "web-1"}, false},
-		{[]string{"web"}, []string{"web-0", "web-1"}, false},
-		{[]string{"web-1"}, []string{"web-1"}, false},
-		{[]string{"web-1", "web", "db"}, []string{"db", "web-0", "web-1"}, false},
-		{[]string{"all"}, []string{"db", "job", "web-0", "web-1"}, false},
-		{[]string{"db", "db"}, []string{"db"}, false},
-		{[]string{"db", "we"}, []string{"db", "we"}, true},
+		{nil, []string{"db", "job", "web-0", "web-1"}, 0},
+		{[]string{"web"}, []string{"web-0", "web-1"}, 0},
+		{[]string{"web-1"}, []string{"web-1"}, 0},
+		{[]string{"web-1", "web", "db"}, []string{"db", "web-0", "web-1"}, 0},
+		{[]string{"all"}, []string{"db", "job", "web-0", "web-1"}, 0},
+		{[]string{"db", "db"}, []string{"db"}, 0},
+		{[]string{"web-*"}, []string{"web-0", "web-1"}, 0},
+		{[]string{"w?b"}, []string{"web-0", "web-1"}, 0}, // the group's name
+		{[]string{"*"}, []string{"db", "job", "web-0", "web-1"}, 0},
+		{[]string{"*[^0-9]"}, []string{"db", "job", "web-0", "web-1"}, 0},
+		{[]string{"*-[0-9]"}, []string{"web-0", "web-1"}, 0},
+		{[]string{"db", "we"}, nil, exitFailed},
+		{[]string{"x*", "db"}, nil, exitFailed},
+		{[]string{"[a"}, nil, exitUsage},
 	} {
-		got, err := selected(shown(), c.given)
-		if (err != nil) != c.unknown || err == nil && !slices.Equal(programNames(got), c.want) {
-			t.Errorf("status %v shows %v, %v", c.given, programNames(got), err)
+		got, err := choose(shown(), c.given)
+		code := 0
+		if e, ok := errors.AsType[*exitError](err); ok {
+			code = e.code
 		}
-		if c.given == nil {
-			continue
-		}
-		if got, err := expand(t.Context(), client, c.given); err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("start %v means %v, %v", c.given, got, err)
+		if code != c.code || err == nil && !slices.Equal(programNames(got), c.want) {
+			t.Errorf("%q means %v, %v", c.given, programNames(got), err)
 		}
 	}
-}
-
-// serve answers a client with these programs.
-func serve(t *testing.T, programs []control.Program) *control.Client {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/programs", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(programs) })
-	server := &http.Server{Handler: mux}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(l) }) // ends with Close
-	t.Cleanup(func() { server.Close(); serving.Wait() })
-	client, err := control.Dial([]string{path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
 }
 
 func TestSummary(t *testing.T) {
