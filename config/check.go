@@ -15,6 +15,7 @@ func (f *file) check() {
 	f.checkRegistry()
 	f.checkPorts()
 	f.checkKeys()
+	f.checkFormats()
 	f.checkDependencies()
 	f.checkCycles()
 }
@@ -77,7 +78,8 @@ func (f *file) registrations() []registered {
 }
 
 // checkKeys finds registrations that would write one key: of one port of the
-// container, or of one address that both advertise.
+// container, or of one address that both advertise. The formats differ only in
+// what they make of the directory.
 func (f *file) checkKeys() {
 	type target struct {
 		key  string
@@ -86,9 +88,12 @@ func (f *file) checkKeys() {
 	}
 	first := map[target]registered{}
 	for _, r := range f.registrations() {
-		targets := []target{{key: r.Key, port: r.Port}}
-		if r.Advertise.IP.IsValid() && r.Advertise.Port != 0 {
-			targets = append(targets, target{key: r.Key, to: r.Advertise})
+		var targets []target
+		for _, key := range f.directories(r.Key) {
+			targets = append(targets, target{key: key, port: r.Port})
+			if r.Advertise.IP.IsValid() && r.Advertise.Port != 0 {
+				targets = append(targets, target{key: key, to: r.Advertise})
+			}
 		}
 		for _, t := range targets {
 			earlier, taken := first[t]

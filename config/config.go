@@ -238,7 +238,24 @@ type Registry struct {
 	Drain time.Duration // between deleting keys and the stop signal
 	// Docker is asked for the port mapping.
 	Docker Docker
+	// Format lists the layouts of the keys, each once and in the order of
+	// Formats; never empty.
+	Format []Format
+	// Domain is what the names of FormatSkyDNS end in, without dots around it.
+	Domain string
 }
+
+// Format is a layout of keys.
+type Format string
+
+// The formats, each named after who reads it; plain is dockreg's.
+const (
+	FormatPlain   Format = "plain"
+	FormatJSON    Format = "json"
+	FormatSkyDNS  Format = "skydns"
+	FormatTraefik Format = "traefik"
+	FormatGRPC    Format = "grpc"
+)
 
 // Etcd is how to reach the cluster. Paths are absolute.
 type Etcd struct {

@@ -14,6 +14,7 @@ const (
 	DefaultStartTimeout    = 60 * time.Second
 	DefaultKey             = "service"
 	DefaultDockerHost      = "unix:///var/run/docker.sock"
+	DefaultDomain          = "cluster.local"
 )
 
 // EnvDockerHost is the environment variable that the Docker API is looked
@@ -71,7 +72,10 @@ func HTTPCheck(port uint16, path string) Check {
 // DefaultRegistry returns a registry without etcd. lookup, os.LookupEnv or
 // like it, gives $DOCKER_HOST.
 func DefaultRegistry(lookup func(string) (string, bool)) Registry {
-	r := Registry{TTL: DefaultTTL, Drain: DefaultDrain, Docker: Docker{Host: DefaultDockerHost}}
+	r := Registry{
+		TTL: DefaultTTL, Drain: DefaultDrain, Docker: Docker{Host: DefaultDockerHost},
+		Format: []Format{FormatPlain}, Domain: DefaultDomain,
+	}
 	if lookup == nil {
 		return r
 	}

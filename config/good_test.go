@@ -65,6 +65,8 @@ func TestDefaults(t *testing.T) {
 			TTL:    20 * time.Second,
 			Drain:  time.Second,
 			Docker: Docker{Host: "unix:///var/run/docker.sock"},
+			Format: []Format{FormatPlain},
+			Domain: "cluster.local",
 		},
 		Control: Control{Mode: 0o600},
 	}
@@ -134,6 +136,8 @@ func TestEveryKey(t *testing.T) {
 			TTL:    time.Minute,
 			Drain:  5 * time.Second,
 			Docker: Docker{Host: "tcp://proxy:2375", Container: "abc123"},
+			Format: []Format{FormatPlain, FormatSkyDNS, FormatTraefik},
+			Domain: "prod.example",
 		},
 		Control: Control{Socket: "/etc/run/s.sock", Mode: 0o660, Group: "adm"},
 	}
@@ -177,7 +181,6 @@ func TestContractKeys(t *testing.T) {
 	}
 	want := strings.Fields(`
 		programs.web.logging.path programs.web.logging.max_size programs.web.logging.max_files
-		registry.format[1] registry.format[2] registry.format[3] registry.format[4]
 		control.supervisorctl control.metrics`)
 	if d := cmp.Diff(want, paths); d != "" {
 		t.Error(d)

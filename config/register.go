@@ -85,11 +85,6 @@ func ParseKey(s string) (string, error) {
 	if strings.ContainsFunc(key, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
 		return "", fmt.Errorf("%s must not contain blanks or control characters", quote(s))
 	}
-	if key == "skydns" || strings.HasPrefix(key, "skydns/") {
-		// CoreDNS answers SERVFAIL for a whole name because of one value
-		// under it that is not JSON.
-		return "", fmt.Errorf("%s: plain entries under /skydns break the names that CoreDNS serves from there", quote(s))
-	}
 	return key, nil
 }
 

@@ -18,7 +18,6 @@ type registry struct {
 }
 
 func (r *registry) read(v value) {
-	var ignored []string
 	hostGiven := false
 	r.given = v.keys(table{
 		"etcd": r.readEtcd,
@@ -28,7 +27,8 @@ func (r *registry) read(v value) {
 		"drain":     set(&r.Drain, duration(0)),
 		"advertise": func(v value) { r.advertiseAt = readAdvertise(v, &r.advertise) },
 		"docker":    func(v value) { hostGiven = readDocker(v, &r.Docker) },
-		"format":    set(&ignored, formats),
+		"format":    set(&r.Format, formats),
+		"domain":    set(&r.Domain, text(parseDomain)),
 	})
 	if hostGiven || !r.has("etcd") {
 		return
@@ -42,21 +42,6 @@ func (r *registry) read(v value) {
 func (r *registry) has(key string) bool {
 	_, given := r.given[key]
 	return given
-}
-
-func formats(v value) ([]string, bool) {
-	format := oneOf([]string{"plain"}, "json", "skydns", "traefik", "grpc")
-	var all []string
-	ok := true
-	for _, item := range v.oneOrMany() {
-		word, itemOK := format(item)
-		ok = ok && itemOK
-		all = append(all, word)
-	}
-	if len(all) == 0 && ok {
-		v.problem("is empty: write plain")
-	}
-	return all, ok
 }
 
 func (r *registry) readEtcd(v value) {

@@ -6,9 +6,6 @@ import (
 	"sidekick/config"
 )
 
-// value is what a key of the plain format says.
-const value = "running"
-
 // Service is one port of one program that wants a key. It is comparable, and
 // two equal ones are the same service.
 type Service struct {
@@ -40,14 +37,19 @@ func (s Service) fixed() (Address, bool) {
 	return Address{AddrPort: netip.AddrPortFrom(a.IP.Unmap(), a.Port)}, true
 }
 
-// path is the key of a service that is reached at a.
-func (s Service) path(a Address) string { return "/" + s.Key + "/" + a.String() }
+// wanted is what a key must say, and for which service.
+type wanted struct {
+	service Service
+	value   string
+}
 
-// desired returns the keys that must exist, each with the service it is for:
-// one for each service that is up and whose address is known. Of two services
-// with one key the first has it.
-func desired(facts []Fact, address func(Service) (Address, error)) map[string]Service {
-	want := make(map[string]Service, len(facts))
+// desired returns the keys that must exist now. The caller holds mu.
+func (r *Registrar) desired() map[string]wanted { return desired(r.facts, r.layout, r.address) }
+
+// desired returns the keys that must exist: those of each service that is up
+// and whose address is known. Of two services with one key the first has it.
+func desired(facts []Fact, layout Layout, address func(Service) (Address, error)) map[string]wanted {
+	want := make(map[string]wanted, len(facts))
 	for _, f := range facts {
 		if !f.Up {
 			continue
@@ -56,8 +58,10 @@ func desired(facts []Fact, address func(Service) (Address, error)) map[string]Se
 		if err != nil {
 			continue
 		}
-		if _, taken := want[f.path(a)]; !taken {
-			want[f.path(a)] = f.Service
+		for _, e := range layout.entries(f.Service, a) {
+			if _, taken := want[e.key]; !taken {
+				want[e.key] = wanted{f.Service, e.value}
+			}
 		}
 	}
 	return want

@@ -53,7 +53,7 @@ func (r *Registrar) setUp(name Service, s *service, up bool, reason string) stri
 // changed wakes the loop, and ends the pass under way if a key must go that
 // this pass does not delete. The caller holds mu.
 func (r *Registrar) changed() {
-	want := desired(r.facts, r.address)
+	want := r.desired()
 	for path, h := range r.keys {
 		if _, ok := want[path]; !ok && h.state != absent && !r.dropping[path] && r.cancel != nil {
 			r.cancel(errSuperseded)
@@ -143,6 +143,40 @@ func (r *Registrar) holds(programs []string) bool {
 		}
 	}
 	return false
+}
+
+// Settle waits until no key is on its way any more, or ctx ends: each service
+// that is up has its keys, or a reason that only somebody else can change.
+func (r *Registrar) Settle(ctx context.Context) {
+	r.wait(ctx, func() bool {
+		for _, f := range r.facts {
+			if r.registration(f).Pending {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Leave says that a successor, another Registrar, puts the keys from now on.
+// Until Close this one still renews its lease and deletes what has to go, but
+// puts nothing: it must not win a key back that has been taken over. It never
+// blocks.
+func (r *Registrar) Leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leaving = true
+	if r.cancel != nil {
+		r.cancel(errSuperseded) // the pass may be about to put
+	}
+	poke(r.wake)
+}
+
+// Mapping returns what Docker said last, or nil.
+func (r *Registrar) Mapping() Mapping {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lookup.mapping
 }
 
 // Prepare gets etcd ready for the first start of a program that Update has

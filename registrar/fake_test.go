@@ -26,8 +26,10 @@ type fakeStore struct {
 	lease    int64    // ours; 0: none
 	log      []string // the writes: "put KEY", "delete KEY"
 	reads    int
-	hang     bool  // every call waits until its context ends
-	fail     error // every call fails with it
+	puts     int    // transactions
+	forbid   string // a put of a key that begins so is refused
+	hang     bool   // every call waits until its context ends
+	fail     error  // every call fails with it
 	closed   bool
 }
 
@@ -80,11 +82,18 @@ func (s *fakeStore) Put(ctx context.Context, values map[string]string) error {
 		return err
 	}
 	defer s.mu.Unlock()
+	for k := range values {
+		if s.forbid != "" && strings.HasPrefix(k, s.forbid) {
+			return errors.New("permission denied")
+		}
+	}
+	s.puts++
 	if s.lease == 0 {
 		s.lease = 1000 + s.revision
 	}
 	for _, k := range slices.Sorted(maps.Keys(values)) {
 		s.write(k, s.lease)
+		s.keys[k] = Entry{Value: values[k], Lease: s.lease, ModRevision: s.revision}
 		s.log = append(s.log, "put "+k)
 	}
 	return nil
@@ -92,7 +101,7 @@ func (s *fakeStore) Put(ctx context.Context, values map[string]string) error {
 
 func (s *fakeStore) write(key string, lease int64) {
 	s.revision++
-	s.keys[key] = Entry{Value: value, Lease: lease, ModRevision: s.revision}
+	s.keys[key] = Entry{Value: running, Lease: lease, ModRevision: s.revision}
 }
 
 func (s *fakeStore) Delete(ctx context.Context, keys []string) (gone []string, err error) {
@@ -204,9 +213,13 @@ type world struct {
 
 // simulate runs body with a running Registrar, in fake time.
 func simulate(t *testing.T, body func(t *testing.T, w *world)) {
+	simulateLayout(t, Layout{}, body)
+}
+
+func simulateLayout(t *testing.T, layout Layout, body func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, store: newFakeStore(), docker: &fakeMapper{ports: map[uint16]string{}}, logged: &strings.Builder{}}
-		w.reg = New(Options{Store: w.store, Mapper: w.docker, Log: slog.New(slog.NewTextHandler(w.logged, nil)),
+		w.reg = New(Options{Store: w.store, Mapper: w.docker, Layout: layout, Log: slog.New(slog.NewTextHandler(w.logged, nil)),
 			Event: func(e events.Event) { w.events = append(w.events, e) }})
 		w.run(t)
 		body(t, w)

@@ -1,4 +1,4 @@
-// Package registrar keeps one key in etcd for each registered port, exactly
+// Package registrar keeps the keys of each registered port in etcd, exactly
 // while its program is up and its address outside the container is known.
 //
 // One goroutine, Run, compares the keys that must exist with what etcd says
@@ -45,6 +45,11 @@ type Options struct {
 	Log *slog.Logger // required
 	// TTL is the TTL of the Store's lease; 0 means 20 s.
 	TTL time.Duration
+	// Layout says which keys a service has.
+	Layout Layout
+	// Mapping, if not nil, is what Docker said to a predecessor: it is used
+	// while Docker does not answer.
+	Mapping Mapping
 	// OnChange, if not nil, is called after each change of a registration by
 	// the goroutine of Run. It must not block and not call the Registrar.
 	OnChange func(Registration)
@@ -65,6 +70,7 @@ type Registrar struct {
 	renewals *Renewals
 	event    func(events.Event)
 	ttl      time.Duration
+	layout   Layout
 
 	wake    chan struct{} // capacity 1: the loop has something to do
 	ask     chan struct{} // capacity 1: a lookup is wanted
@@ -80,6 +86,7 @@ type Registrar struct {
 	lookup   lookup
 	cancel   context.CancelCauseFunc // of the pass under way, or nil
 	dropping map[string]bool         // the keys that the pass under way is deleting
+	leaving  bool                    // a successor puts the keys
 	etcdErr  error                   // of the last pass, nil when it succeeded
 	answers  bool
 	renewed  time.Time     // when etcd last renewed the lease
@@ -130,7 +137,7 @@ func New(o Options) *Registrar {
 	if o.Event == nil {
 		o.Event = func(events.Event) {}
 	}
-	return &Registrar{
+	r := &Registrar{
 		store:    o.Store,
 		mapper:   o.Mapper,
 		log:      o.Log,
@@ -138,6 +145,7 @@ func New(o Options) *Registrar {
 		renewals: cmp.Or(o.Renewals, &Renewals{}),
 		event:    o.Event,
 		ttl:      cmp.Or(o.TTL, 20*time.Second),
+		layout:   o.Layout,
 		wake:     make(chan struct{}, 1),
 		ask:      make(chan struct{}, 1),
 		closed:   make(chan struct{}),
@@ -148,4 +156,6 @@ func New(o Options) *Registrar {
 		deleted:  map[string]int{},
 		news:     make(chan struct{}),
 	}
+	r.lookup.mapping = o.Mapping
+	return r
 }

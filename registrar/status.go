@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +18,11 @@ type Registration struct {
 	Program string
 	// Port is the container's port, as "8000/tcp".
 	Port string
-	// Key is the whole key, or "" while the address is not known.
+	// Key is the whole key, or "" while the address is not known. Where the
+	// formats give several it is the first.
 	Key string
+	// Keys are all keys, where there are several.
+	Keys []string
 	// Address is ip:port as a client outside dials it, or "".
 	Address string
 	// Since is when the key was put, or zero while it does not exist.
@@ -56,28 +60,61 @@ func (r *Registrar) registration(f Fact) Registration {
 	reg := Registration{Program: f.Program, Port: f.Port.String()}
 	a, err := r.address(f.Service)
 	if err == nil {
-		reg.Address, reg.Key = a.String(), f.path(a)
+		reg.Address = a.String()
+		for _, e := range r.layout.entries(f.Service, a) {
+			reg.Keys = append(reg.Keys, e.key)
+		}
+		reg.Key = reg.Keys[0]
 	}
-	h := r.keys[reg.Key]
 	switch {
 	case !f.Up:
 		reg.Reason = f.Reason
 	case err != nil:
 		reg.Reason, reg.Pending = err.Error(), err == errLooking
-	case h != nil && h.service != f.Service:
-		reg.Reason = fmt.Sprintf("program %s registers the same key: give one of them another key", h.service.Program)
-	case h != nil && h.rival.held:
-		reg.Reason = fmt.Sprintf("another registrar (lease %x) wrote the same key: give each container an address of its own", h.rival.lease)
-	case h != nil && h.state == present && !r.expired():
-		reg.Since = h.since
-		reg.Warning = r.doubt(f.Service)
-		if errors.Is(r.etcdErr, ErrNoAnswer) {
-			reg.Warning = r.whyEtcd()
-		}
 	default:
-		reg.Reason, reg.Pending = r.whyEtcd(), true
+		r.judge(&reg, f.Service)
+	}
+	if len(reg.Keys) == 1 {
+		reg.Keys = nil
 	}
 	return reg
+}
+
+// judge says how it stands with the keys of a service that must have them: it
+// is registered when all are there.
+func (r *Registrar) judge(reg *Registration, name Service) {
+	for _, key := range reg.Keys {
+		h := r.keys[key]
+		switch {
+		case h != nil && h.service != name:
+			reg.Reason = fmt.Sprintf("program %s registers the same key%s: give one of them another key", h.service.Program, reg.unlessFirst(key))
+		case h != nil && h.rival.held && h.rival.lease == 0:
+			reg.Reason = fmt.Sprintf("somebody wrote the key %s without a lease: delete it, and it is registered again", key)
+		case h != nil && h.rival.held:
+			reg.Reason = fmt.Sprintf("another registrar (lease %x) wrote the same key%s: give each container an address of its own", h.rival.lease, reg.unlessFirst(key))
+		case h != nil && h.state == present && !r.expired():
+			if h.since.After(reg.Since) {
+				reg.Since = h.since
+			}
+			continue
+		default:
+			reg.Reason, reg.Pending = r.whyEtcd(), true
+		}
+		reg.Since = time.Time{}
+		return
+	}
+	reg.Warning = r.doubt(name)
+	if errors.Is(r.etcdErr, ErrNoAnswer) {
+		reg.Warning = r.whyEtcd()
+	}
+}
+
+// unlessFirst names a key that is not the one that is shown beside the reason.
+func (reg *Registration) unlessFirst(key string) string {
+	if key == reg.Key {
+		return ""
+	}
+	return " " + key
 }
 
 // expired reports whether our lease may have run out while etcd was away.
@@ -148,10 +185,13 @@ func (r *Registrar) report() {
 func (r *Registrar) unreported() []Registration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.leaving {
+		return nil
+	}
 	var changes []Registration
 	for _, f := range r.facts {
 		s, reg := r.services[f.Service], r.registration(f)
-		if reg == s.reported {
+		if reflect.DeepEqual(reg, s.reported) {
 			continue
 		}
 		if f.Up && class(reg.Reason) != class(s.reported.Reason) {

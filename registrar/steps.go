@@ -3,6 +3,7 @@ package registrar
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -31,7 +32,7 @@ func (r *Registrar) drop(ctx context.Context) error {
 func (r *Registrar) superfluous() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	want := desired(r.facts, r.address)
+	want := r.desired()
 	r.dropping = map[string]bool{}
 	for path, h := range r.keys {
 		if _, ok := want[path]; ok {
@@ -113,7 +114,7 @@ func (r *Registrar) leaseRenewed() {
 func (r *Registrar) toRead() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	want := desired(r.facts, r.address)
+	want := r.desired()
 	maps.DeleteFunc(r.keys, func(path string, h *holding) bool {
 		_, wanted := want[path]
 		return !wanted && h.state == absent && time.Since(h.put) > ghostWatch
@@ -125,14 +126,14 @@ func (r *Registrar) toRead() []string {
 func (r *Registrar) found(entries map[string]Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	want := desired(r.facts, r.address)
+	want := r.desired()
 	for path, h := range r.keys {
 		e, exists := entries[path]
-		_, wanted := want[path]
+		w, isWanted := want[path]
 		switch {
-		case exists && e.Ours && (e.Value == value || !wanted):
+		case exists && e.Ours && (!isWanted || e.Value == w.value):
 			r.appeared(path, h)
-		case exists && !e.Ours && wanted && h.claimed:
+		case exists && !e.Ours && isWanted && h.claimed:
 			r.lost(path, h, "another registrar wrote the key")
 			r.yield(h, e)
 		default:
@@ -168,11 +169,32 @@ func (r *Registrar) yield(h *holding, e Entry) {
 	h.rival.held = true
 }
 
-// put writes the desired keys that are not there, all in one transaction.
+// put writes the desired keys that are not there: those of a service in one
+// transaction, and as many services as it takes. If etcd refuses, for instance
+// one key to our user, it is tried with each service by itself.
 func (r *Registrar) put(ctx context.Context) error {
-	values := r.missing()
-	if len(values) == 0 {
-		return nil
+	var errs []error
+	for some := range batches(r.missing()) {
+		err := r.putAtOnce(ctx, some)
+		if err != nil && !errors.Is(err, ErrNoAnswer) && len(some) > 1 {
+			err = nil
+			for i := range some {
+				err = errors.Join(err, r.putAtOnce(ctx, some[i:i+1]))
+			}
+		}
+		errs = append(errs, err)
+		if errors.Is(err, ErrNoAnswer) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// putAtOnce writes the keys of some services in one transaction.
+func (r *Registrar) putAtOnce(ctx context.Context, services []map[string]string) error {
+	values := map[string]string{}
+	for _, s := range services {
+		maps.Copy(values, s)
 	}
 	err := r.call(ctx, func(ctx context.Context) error { return r.store.Put(ctx, values) })
 	if err == nil {
@@ -181,24 +203,48 @@ func (r *Registrar) put(ctx context.Context) error {
 	return err
 }
 
-// missing returns the keys to put. They may be in etcd from now on.
-func (r *Registrar) missing() map[string]string {
+// batches cuts the services so that the keys of each part fit MaxPut.
+func batches(services []map[string]string) iter.Seq[[]map[string]string] {
+	return func(yield func([]map[string]string) bool) {
+		for from := 0; from < len(services); {
+			to, keys := from, 0
+			for to < len(services) && (to == from || keys+len(services[to]) <= MaxPut) {
+				keys += len(services[to])
+				to++
+			}
+			if !yield(services[from:to]) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+// missing returns the keys to put, by service. They may be in etcd from now on.
+func (r *Registrar) missing() []map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	values := map[string]string{}
-	for path, name := range desired(r.facts, r.address) {
+	if r.leaving {
+		return nil
+	}
+	byService := map[Service]map[string]string{}
+	for path, w := range r.desired() {
 		h := r.keys[path]
 		if h == nil {
 			h = &holding{}
 			r.keys[path] = h
 		}
-		h.service = name
-		if h.state != present && r.mayPut(h, time.Now()) {
-			h.state, h.put = unknown, time.Now()
-			values[path] = value
+		h.service = w.service
+		if h.state == present || !r.mayPut(h, time.Now()) {
+			continue
 		}
+		h.state, h.put = unknown, time.Now()
+		if byService[w.service] == nil {
+			byService[w.service] = map[string]string{}
+		}
+		byService[w.service][path] = w.value
 	}
-	return values
+	return slices.Collect(maps.Values(byService))
 }
 
 // mayPut is false while another registrar holds the key that we have put

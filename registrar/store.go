@@ -18,6 +18,10 @@ var ErrNoAnswer = errors.New("etcd does not answer")
 // key; any other one says nothing about the address known so far.
 var ErrNotMapped = errors.New("no address outside")
 
+// MaxPut is how many keys a Put takes; etcd's default limit of a transaction
+// (--max-txn-ops) is 128.
+const MaxPut = 100
+
 // Store is what the reconcile loop needs of etcd. All keys it puts hang on one
 // lease, which the Store owns. It is used by one goroutine at a time.
 type Store interface {
@@ -26,8 +30,8 @@ type Store interface {
 	Renew(ctx context.Context) error
 	// Read returns those of the keys that exist, as of one moment.
 	Read(ctx context.Context, keys []string) (map[string]Entry, error)
-	// Put writes all of values in one transaction onto the lease, which it
-	// takes first when there is none.
+	// Put writes all of values, MaxPut at most, in one transaction onto the
+	// lease, which it takes first when there is none.
 	Put(ctx context.Context, values map[string]string) error
 	// Delete removes those of the keys that hang on our lease. When it
 	// returns without an error none of keys is ours any more; gone are those

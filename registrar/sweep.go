@@ -22,8 +22,10 @@ func (r *Registrar) toSweep() map[string]Service {
 		if err != nil {
 			continue
 		}
-		if h := r.keys[name.path(a)]; h == nil || h.state == absent {
-			paths[name.path(a)] = name
+		for _, e := range r.layout.entries(name, a) {
+			if h := r.keys[e.key]; h == nil || h.state == absent {
+				paths[e.key] = name
+			}
 		}
 	}
 	return paths
@@ -45,36 +47,41 @@ func (r *Registrar) sweep(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	unfinished := map[Service]bool{}
 	for path, name := range paths {
-		errs = append(errs, r.sweepOne(ctx, path, name, found))
+		if err := r.sweepOne(ctx, path, name, found); err != nil {
+			errs = append(errs, err)
+			unfinished[name] = true
+		}
 	}
+	r.swept(paths, unfinished)
 	return errors.Join(errs...)
 }
 
 func (r *Registrar) sweepOne(ctx context.Context, path string, name Service, found map[string]Entry) error {
 	e, exists := found[path]
-	var deleted bool
-	if exists && !e.Ours {
-		err := r.call(ctx, func(ctx context.Context) (err error) {
-			deleted, err = r.store.DeleteUnchanged(ctx, path, e.ModRevision)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	if !exists || e.Ours {
+		return nil
 	}
-	r.swept(path, name, deleted)
-	return nil
-}
-
-func (r *Registrar) swept(path string, name Service, deleted bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	var deleted bool
+	err := r.call(ctx, func(ctx context.Context) (err error) {
+		deleted, err = r.store.DeleteUnchanged(ctx, path, e.ModRevision)
+		return err
+	})
 	if deleted {
 		r.log.Info("leftover key deleted", "program", name.Program, "key", path)
 	}
-	if s := r.services[name]; s != nil {
-		s.sweepUntil = time.Time{}
+	return err
+}
+
+// swept ends the search for the leftovers of services none of whose keys failed.
+func (r *Registrar) swept(paths map[string]Service, unfinished map[Service]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range paths {
+		if s := r.services[name]; s != nil && !unfinished[name] {
+			s.sweepUntil = time.Time{}
+		}
 	}
 	r.tellWaiters()
 }

@@ -40,10 +40,6 @@ import (
 	"sidekick/registrar"
 )
 
-// maxOps is how many keys one transaction takes; etcd's default limit
-// (--max-txn-ops) is 128.
-const maxOps = 100
-
 // maxFormer is how many former leases are remembered: a late put can bring a
 // key back onto one as long as it lives.
 const maxFormer = 4
@@ -130,7 +126,7 @@ func (s *Store) move(ctx context.Context) error {
 	}
 	old := s.lease
 	s.use(l)
-	for some := range slices.Chunk(slices.Sorted(maps.Keys(s.values)), maxOps) {
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(s.values)), registrar.MaxPut) {
 		ops := make([]clientv3.Op, len(some))
 		for i, k := range some {
 			ops[i] = clientv3.OpTxn(
@@ -174,7 +170,7 @@ func (s *Store) keepAlive(ctx context.Context) (term uint64, err error) {
 // point of expiring, and counts as absent.
 func (s *Store) Read(ctx context.Context, keys []string) (map[string]registrar.Entry, error) {
 	entries := make(map[string]registrar.Entry, len(keys))
-	for some := range slices.Chunk(keys, maxOps) {
+	for some := range slices.Chunk(keys, registrar.MaxPut) {
 		resp, err := s.commit(ctx, nil, gets(some))
 		if err != nil {
 			return nil, err
@@ -218,15 +214,7 @@ func (s *Store) commit(ctx context.Context, cmps []clientv3.Cmp, then []clientv3
 
 // Put implements registrar.Store.
 func (s *Store) Put(ctx context.Context, values map[string]string) error {
-	for some := range slices.Chunk(slices.Sorted(maps.Keys(values)), maxOps) {
-		if err := s.putSome(ctx, some, values); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Store) putSome(ctx context.Context, keys []string, values map[string]string) error {
+	keys := slices.Sorted(maps.Keys(values))
 	if s.lease == 0 {
 		if err := s.replace(ctx); err != nil {
 			return err
@@ -260,7 +248,7 @@ func (s *Store) Delete(ctx context.Context, keys []string) (gone []string, err e
 	if s.lease == 0 {
 		return nil, nil // we never put anything
 	}
-	for some := range slices.Chunk(keys, maxOps) {
+	for some := range slices.Chunk(keys, registrar.MaxPut) {
 		guards := make(map[string][]clientv3.Cmp, len(some))
 		for _, k := range some {
 			guards[k] = s.unchangedOurs(k)

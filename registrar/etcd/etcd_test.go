@@ -74,10 +74,12 @@ func TestManyKeys(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	s := newStore(t, config.Etcd{Endpoints: c.Endpoints})
 	var keys []string
-	for i := range 2*maxOps + 1 {
+	for i := range 2*registrar.MaxPut + 1 {
 		keys = append(keys, fmt.Sprintf("/many/%03d", i))
 	}
-	mustPut(t, s, keys...)
+	for some := range slices.Chunk(keys, registrar.MaxPut) {
+		mustPut(t, s, some...)
+	}
 	if found := read(t, s, keys...); len(found) != len(keys) {
 		t.Errorf("%d keys found, want %d", len(found), len(keys))
 	}
