@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func TestPrograms(t *testing.T) {
 	if p.Health == nil || *p.Health != (Health{Status: "unhealthy", Since: since, Output: "refused"}) {
 		t.Errorf("health: %+v, want the check that fails", p.Health)
 	}
-	if len(p.Registrations) != 1 || p.Registrations[0] != (Registration{Key: "/service/10.0.0.1:80", Address: "10.0.0.1:80", Since: since}) {
+	if !reflect.DeepEqual(p.Registrations, []Registration{{Key: "/service/10.0.0.1:80", Address: "10.0.0.1:80", Since: since}}) {
 		t.Errorf("registrations: %+v", p.Registrations)
 	}
 	if p := programs[1]; p.ExitCode == nil || *p.ExitCode != 0 || !p.OK() || p.Health != nil || p.Stats != nil {

@@ -90,7 +90,7 @@ func (s *Server) listRegistrations(*http.Request) (any, error) {
 }
 
 func registration(r registrar.Registration) Registration {
-	return Registration{Key: r.Key, Address: r.Address, Since: r.Since, Reason: r.Reason, Warning: r.Warning}
+	return Registration{Key: r.Key, Keys: r.Keys, Address: r.Address, Since: r.Since, Reason: r.Reason, Warning: r.Warning}
 }
 
 func program(st supervisor.ProgramStatus) Program {

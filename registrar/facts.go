@@ -158,10 +158,10 @@ func (r *Registrar) Settle(ctx context.Context) {
 	})
 }
 
-// Leave says that a successor, another Registrar, puts the keys from now on.
-// Until Close this one still renews its lease and deletes what has to go, but
-// puts nothing: it must not win a key back that has been taken over. It never
-// blocks.
+// Leave says that a successor, another Registrar, puts the keys from now on and
+// tells of them. Until Close this one still renews its lease and deletes what has
+// to go, but puts nothing: it must not win a key back that has been taken over.
+// It never blocks.
 func (r *Registrar) Leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -260,7 +260,7 @@ func (r *Registrar) forgetAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for path, h := range r.keys {
-		if h.state != absent {
+		if h.state != absent && !r.leaving {
 			r.deregistered(slog.LevelInfo, path, h, "sidekick ends")
 		}
 	}

@@ -154,7 +154,7 @@ func (r *Registrar) appeared(path string, h *holding) {
 
 // lost: the key is not in etcd, or not ours.
 func (r *Registrar) lost(path string, h *holding, why string) {
-	if h.state == present {
+	if h.state == present && !r.leaving { // else the successor has it
 		r.deregistered(slog.LevelWarn, path, h, why)
 	}
 	h.state, h.rival.held = absent, false

@@ -22,6 +22,9 @@ import (
 type keys struct {
 	log     *slog.Logger
 	journal *events.Journal // nil: none
+	// handover bounds how long an old registrar keeps its keys for the new one to
+	// put them under its own lease first.
+	handover time.Duration
 
 	mu      sync.Mutex        // guards what follows
 	current *runningRegistrar // nil: none
@@ -33,9 +36,6 @@ type keys struct {
 type runningRegistrar struct {
 	*registrar.Registrar
 	registry config.Registry
-	// replaced: its successor tells of the keys, which its own end does not take
-	// away.
-	replaced atomic.Bool
 	done     chan struct{} // closed when Run has returned
 	closing  sync.Once
 }
@@ -47,9 +47,9 @@ func (r *runningRegistrar) close(ctx context.Context) {
 }
 
 func newKeys(c *config.Config, log *slog.Logger, journal *events.Journal) *keys {
-	k := &keys{log: log, journal: journal}
+	k := &keys{log: log, journal: journal, handover: 3 * time.Second}
 	if registers(c) {
-		k.current = k.start(c.Registry)
+		k.current = k.start(c.Registry, nil)
 	}
 	return k
 }
@@ -64,19 +64,17 @@ func registers(c *config.Config) bool {
 	return false
 }
 
-// start runs a registrar until its Close.
-func (k *keys) start(registry config.Registry) *runningRegistrar {
+// start runs a registrar until its Close. known is what Docker said so far, or nil.
+func (k *keys) start(registry config.Registry, known registrar.Mapping) *runningRegistrar {
 	r := &runningRegistrar{registry: registry, done: make(chan struct{})}
 	r.Registrar = registrar.New(registrar.Options{
-		Store:  etcd.New(*registry.Etcd, registry.TTL),
-		Mapper: portmap.New(registry.Docker, "/proc"),
-		Log:    k.log,
-		TTL:    registry.TTL,
-		Event: func(e events.Event) {
-			if !r.replaced.Load() {
-				k.journal.Append(e)
-			}
-		},
+		Store:   etcd.New(*registry.Etcd, registry.TTL),
+		Mapper:  portmap.New(registry.Docker, "/proc"),
+		Log:     k.log,
+		TTL:     registry.TTL,
+		Event:   k.journal.Append,
+		Layout:  registrar.Layout{Formats: registry.Format, Domain: registry.Domain},
+		Mapping: known,
 	})
 	go func() {
 		defer close(r.done)
@@ -117,6 +115,11 @@ func (k *keys) Withdraw(ctx context.Context, programs ...string) bool {
 func (k *keys) all() []*runningRegistrar {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.everyone()
+}
+
+// everyone is all, with mu held.
+func (k *keys) everyone() []*runningRegistrar {
 	all := slices.Clone(k.leaving)
 	if k.current != nil {
 		all = append(all, k.current)
@@ -143,14 +146,10 @@ func (k *keys) update(facts []registrar.Fact) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.facts = facts
-	if k.current != nil {
-		k.current.Update(facts)
+	for _, r := range k.everyone() { // who leaves still has keys that may have to go
+		r.Update(facts)
 	}
 }
-
-// handover bounds how long an old registrar keeps its keys for the new one to
-// put them under its own lease first.
-const handover = 3 * time.Second
 
 // reload takes a new registry over. A new registrar puts the keys onto its own
 // lease before the old one gives up the rest, so no key is absent in between.
@@ -161,11 +160,17 @@ func (k *keys) reload(c *config.Config) {
 	if !registers(c) || old != nil && reflect.DeepEqual(withoutDrain(old.registry), withoutDrain(c.Registry)) {
 		return // without registrations the old one has nothing to hold
 	}
-	k.current = k.start(c.Registry)
+	var known registrar.Mapping
+	if old != nil {
+		old.Leave()
+		k.leaving = append(k.leaving, old)
+		if old.registry.Docker == c.Registry.Docker {
+			known = old.Mapping() // a Docker that hangs costs no key
+		}
+	}
+	k.current = k.start(c.Registry, known)
 	k.current.Update(k.facts)
 	if old != nil {
-		old.replaced.Store(true)
-		k.leaving = append(k.leaving, old)
 		go k.retire(old, k.current) // ends after handover and closeTimeout, or with close
 	}
 }
@@ -178,25 +183,15 @@ func withoutDrain(r config.Registry) config.Registry {
 
 // retire closes a registrar when its successor has every key that can be had.
 func (k *keys) retire(old, successor *runningRegistrar) {
-	deadline := time.Now().Add(handover)
-	for time.Now().Before(deadline) && !settled(successor) {
-		time.Sleep(20 * time.Millisecond)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), k.handover)
+	successor.Settle(ctx)
+	cancel()
+	ctx, cancel = context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	old.close(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.leaving = slices.DeleteFunc(k.leaving, func(r *runningRegistrar) bool { return r == old })
-}
-
-func settled(r *runningRegistrar) bool {
-	for _, registration := range r.Registrations() {
-		if registration.Reason != "" {
-			return false
-		}
-	}
-	return true
 }
 
 // close gives up all keys, within ctx, also those that have not been handed over.

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"sidekick/config"
+	"sidekick/events"
 	"sidekick/registrar"
 	"sidekick/registrar/etcd/etcdtest"
 )
@@ -45,7 +46,7 @@ func up() []registrar.Fact {
 
 func keysFor(t *testing.T, c *config.Config) *keys {
 	t.Helper()
-	k := newKeys(c, slog.New(slog.NewTextHandler(t.Output(), nil)), nil)
+	k := newKeys(c, slog.New(slog.NewTextHandler(t.Output(), nil)), events.NewJournal())
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -96,6 +97,86 @@ func TestReloadHandsKeysOver(t *testing.T) {
 		t.Error("no key to withdraw")
 	}
 	watch.WaitDelete(second.Revision, patience, serviceKey)
+}
+
+// A reload that changes the formats takes only those keys away that are no
+// longer wanted, and gives a key that stays its new value in place.
+func TestReloadMovesFormats(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, 1)
+	watch := cluster.Watch(t, "")
+	with := func(formats ...config.Format) *config.Config {
+		c := registering(cluster.Endpoints[0], 20*time.Second)
+		c.Registry.Format = formats
+		return c
+	}
+	const (
+		dns     = "/skydns/local/cluster/service/203-0-113-7-53"
+		traefik = "traefik/udp/services/service/loadBalancer/servers/203.0.113.7:53/address"
+		grpc    = "service/203.0.113.7:53"
+	)
+	k := keysFor(t, with(config.FormatPlain, config.FormatSkyDNS))
+	k.update(up())
+	first := watch.WaitPut(0, patience, serviceKey)
+	if watch.WaitPut(0, patience, dns).Revision != first.Revision {
+		t.Error("the formats are not written in one transaction")
+	}
+	k.reload(with(config.FormatPlain, config.FormatTraefik))
+	watch.WaitPut(first.Revision, patience, traefik)
+	gone := watch.WaitDelete(first.Revision, patience, dns)
+
+	k.reload(with(config.FormatJSON, config.FormatGRPC))
+	rich := watch.WaitPut(gone.Revision, patience, serviceKey)
+	if rich.Value[0] != '{' || watch.WaitPut(gone.Revision, patience, grpc).Revision != rich.Revision {
+		t.Errorf("%v: want JSON, and gRPC's key with it", rich)
+	}
+	watch.WaitDelete(rich.Revision, patience, traefik)
+	all, _, _ := k.journal.Since(0)
+	for _, e := range all {
+		if e.Key == serviceKey && e.To == events.Unregistered {
+			t.Errorf("told that the key went: %+v", e)
+		}
+	}
+	for _, e := range watch.Events() {
+		if e.Key == serviceKey && !e.Put {
+			t.Errorf("the key was away: %v", e)
+		}
+	}
+}
+
+// A program that turns unhealthy while the keys are handed over loses its key at
+// once, also where the new registrar does not get through to its etcd.
+func TestUnhealthyDuringAHandover(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t, 1)
+	watch := cluster.Watch(t, "/")
+	k := keysFor(t, registering(cluster.Endpoints[0], 20*time.Second))
+	k.handover = time.Hour
+	other := up()[0]
+	other.Program, other.Key = "other", "other"
+	const otherKey = "/other/203.0.113.7:53"
+	k.update(append(up(), other))
+	put := watch.WaitPut(0, patience, serviceKey)
+	old := k.now()
+	k.reload(registering("http://127.0.0.1:1", 20*time.Second)) // nobody is there
+	down := up()
+	down[0].Up, down[0].Reason = false, "the check fails: refused"
+	k.update(append(down, other))
+	gone := watch.WaitDelete(put.Revision, patience, serviceKey)
+	for _, e := range watch.Events() {
+		if e.Key == otherKey && !e.Put {
+			t.Errorf("the other key went as well: %v", e)
+		}
+	}
+	// Nothing is on its way any more, so the old one has nothing to wait for.
+	other.Up = false
+	k.update(append(down, other))
+	watch.WaitDelete(gone.Revision-1, patience, otherKey)
+	select {
+	case <-old.done:
+	case <-time.After(patience):
+		t.Fatal("the old registrar does not end")
+	}
 }
 
 // A registry that changes while nothing registers is used by what registers later.
