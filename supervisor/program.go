@@ -34,6 +34,7 @@ type program struct {
 	timerSeq uint64      // the running timer's number; a message of another is stale
 
 	verdict    verdict // on the last exit
+	failure    uint64  // numbers the failures for good of all programs; of its last one
 	streak     streak
 	restarts   int           // by the restart policy, since the last start by an operator
 	byOperator bool          // the last start or stop was a command

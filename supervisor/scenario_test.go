@@ -330,6 +330,15 @@ var scenarios = []scenario{
 			w.after(100*time.Millisecond, w.do(Start, "web")))
 		return w
 	}},
+	{"what failed, was started again and ended well is no failure; of the others the first one counts", func(t *testing.T) *world {
+		once := policy(func(p *config.Policy) { p.Restart, p.Essential = config.Restart{Mode: config.RestartNo}, false })
+		w := newWorld(t, prog("late", once), prog("mended", once), prog("early", once))
+		w.scripts["late"] = []life{{ends: 4 * time.Second, exit: exitCode(4)}}
+		w.scripts["mended"] = []life{{ends: time.Second, exit: exitCode(5)}, {ends: 8 * time.Second, exit: exitCode(0)}}
+		w.scripts["early"] = []life{{ends: 3 * time.Second, exit: exitCode(3)}}
+		w.run(3, w.after(2*time.Second, w.do(Start, "mended")))
+		return w
+	}},
 	{"a program that exits at once for an hour restarts no more often than the cap", func(t *testing.T) *world {
 		w := newWorld(t, prog("web", restarts(config.RestartOnFailure, 0)))
 		w.scripts["web"] = []life{{ends: time.Nanosecond, exit: exitCode(1)}}

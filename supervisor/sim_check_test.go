@@ -34,7 +34,6 @@ func (w *sim) observe(now *Snapshot) {
 	if now.ShuttingDown && w.shutdown.IsZero() {
 		w.shutsDown()
 	}
-	var failures []int
 	for i := range now.Programs {
 		p := &now.Programs[i]
 		from := ProgramStatus{State: Stopped}
@@ -46,13 +45,10 @@ func (w *sim) observe(now *Snapshot) {
 			w.reborn(p.Name, l)
 		}
 		w.checkProgram(before, now, &from, p)
-		if bad(p) && (from.State != p.State || from.Launch != p.Launch) {
-			failures = append(failures, w.failureCode(p))
-		}
 	}
 	w.last = now
 	w.checkWanted(now)
-	w.checkCause(before, now, failures)
+	w.checkCause(before, now)
 	for _, prog := range w.programs {
 		prog.touched, prog.reloaded = false, false
 	}

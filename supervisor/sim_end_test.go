@@ -30,15 +30,7 @@ func (w *sim) ended(at time.Time) {
 }
 
 // checkCause: what begins a shutdown, and which exit code that means.
-func (w *sim) checkCause(before, now *Snapshot, failures []int) {
-	w.failed -= len(failures)
-	if len(w.firstBad) == 0 && len(failures) > 0 {
-		w.firstBad = failures
-	}
-	if w.failed != 0 && len(w.firstBad) == 0 {
-		w.firstBad = []int{-1} // it was started again before anybody saw it
-	}
-	w.failed = 0
+func (w *sim) checkCause(before, now *Snapshot) {
 	if before.ShuttingDown || !now.ShuttingDown {
 		return
 	}
@@ -59,9 +51,24 @@ func (w *sim) checkCause(before, now *Snapshot, failures []int) {
 		return
 	}
 	w.checkNothingLeft(now)
-	if w.codes = w.firstBad; len(w.codes) == 0 {
-		w.codes = []int{0}
+	w.codes = w.firstFailures(now)
+}
+
+// firstFailures are the exit codes of a container that ends by itself: that of
+// what failed first and was not started again. Several may have at one moment.
+func (w *sim) firstFailures(now *Snapshot) []int {
+	codes, at := []int{0}, time.Time{}
+	for i := range now.Programs {
+		p := &now.Programs[i]
+		switch {
+		case !bad(p):
+		case at.IsZero() || p.Since.Before(at):
+			codes, at = []int{w.failureCode(p)}, p.Since
+		case p.Since.Equal(at):
+			codes = append(codes, w.failureCode(p))
+		}
 	}
+	return codes
 }
 
 // checkNothingLeft: a container that ends by itself has nothing to do.
@@ -140,7 +147,7 @@ func (w *sim) checkEnd(code int) {
 			w.fail("the container ends while %s is being started", name)
 		}
 	}
-	if !slices.Contains(w.codes, code) && !slices.Contains(w.codes, -1) {
+	if !slices.Contains(w.codes, code) {
 		w.fail("exit code %d, want one of %v", code, w.codes)
 	}
 	if !early || w.asking > 0 || w.unsure {

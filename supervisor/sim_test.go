@@ -34,8 +34,6 @@ type sim struct {
 	incarnate map[string]*program
 	wanted    map[string]Want  // by the commands and reloads there were
 	phases    map[string]phase // at the last snapshot
-	failed    int              // ends for good, by step
-	firstBad  []int            // what the first of them may give as exit code
 	codes     []int            // what the container may end with
 	code      int
 	lastStall time.Time
@@ -274,9 +272,6 @@ func (w *sim) observeStep(at position, in input) {
 		w.violated("a program is in %v and no step has led there", at)
 	}
 	w.positions[after]++
-	if after.phase != at.phase && (after.phase == fatal || after.phase == exited && in.verdict == failed) {
-		w.failed++
-	}
 }
 
 // rowOf names an input by what step reads of it.

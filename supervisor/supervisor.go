@@ -85,13 +85,13 @@ type Supervisor struct {
 	snapshot atomic.Pointer[published]
 
 	// Everything below belongs to the loop.
-	config       *config.Config
-	programs     []*program // in the order of the file
-	byName       map[string]*program
-	dirty        bool // something changed since the last snapshot
-	sequence     uint64
-	down         shutdown
-	firstFailure int // exit code of the first program that failed for good
+	config   *config.Config
+	programs []*program // in the order of the file
+	byName   map[string]*program
+	dirty    bool // something changed since the last snapshot
+	sequence uint64
+	down     shutdown
+	failures uint64 // how often a program failed for good
 	// observeStep sees every step of the machine; nil but in tests.
 	observeStep func(position, input)
 }
@@ -196,11 +196,26 @@ func (s *Supervisor) settleEnd() {
 		}
 	}
 	if s.down.stage == up {
-		s.shutdown(s.firstFailure, "nothing is left to run")
+		s.shutdown(s.failureCode(), "nothing is left to run")
 	}
 	if s.down.stage >= stopOrdered {
 		s.endStrays()
 	}
+}
+
+// failureCode is the exit code of a container that has nothing left to run: that
+// of the first program that failed for good and has not been mended since.
+func (s *Supervisor) failureCode() int {
+	var first *program
+	for _, p := range s.programs {
+		if p.failedForGood() && (first == nil || p.failure < first.failure) {
+			first = p
+		}
+	}
+	if first == nil {
+		return 0
+	}
+	return first.failureCode()
 }
 
 // apply feeds one event to a program and carries out what follows. It reports
@@ -250,12 +265,10 @@ func (s *Supervisor) moved(p *program, from phase) {
 	if !p.failedForGood() {
 		return
 	}
-	code := p.failureCode()
-	if s.firstFailure == 0 {
-		s.firstFailure = code
-	}
+	s.failures++
+	p.failure = s.failures
 	if p.config.Policy.Essential {
-		s.shutdown(code, "essential program "+p.name+" failed: "+p.reason)
+		s.shutdown(p.failureCode(), "essential program "+p.name+" failed: "+p.reason)
 	}
 }
 
