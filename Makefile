@@ -42,7 +42,7 @@ sim: ## a million steps of simulated supervision; SIM_SEED=N begins elsewhere, S
 	SIM_STEPS=$(SIM_STEPS) SIM_SEED=$(SIM_SEED) $(GO) test -tags grpcnotrace -count=1 -timeout 60m -v -run 'TestSimulation$$' ./supervisor/
 
 storm: ## 20,000 orphans, 1,000 programs, a fork bomb, idle: alone, for they starve or measure what runs beside them
-	$(GO) test -tags "grpcnotrace storm" -count=1 -v -parallel 1 -run 'Storm|Thousand|ForkBomb|TermRight|TermAfter|Idle|CrashLoop' ./e2e
+	$(GO) test -tags "grpcnotrace storm" -count=1 -v -parallel 1 $(TESTFLAGS) -run 'Storm|Thousand|ForkBomb|TermRight|TermAfter|Idle|CrashLoop' ./e2e
 
 mutate: ## breaks one line at a time; each break has to turn the tests red
 	$(GO) run .ci/mutate.go

@@ -1,7 +1,7 @@
 // Command report reads the output of `go test -json` and prints what a person
 // wants of it: the failures, the ten slowest tests, the totals. It fails when a
-// test failed, when one was skipped, or when a test that ARCHITECTURE.md
-// promises did not pass.
+// test failed, when one was skipped, or when a test that a document names in a
+// table did not pass.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,17 +25,20 @@ type event struct {
 func (e event) name() string { return strings.TrimPrefix(e.Package, "sidekick/") + "." + e.Test }
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: report TEST.json ARCHITECTURE.md")
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: report TEST.json… [DOCUMENT.md…]")
 		os.Exit(2)
 	}
-	r, err := read(os.Args[1])
-	if err == nil {
-		err = r.checkPromises(os.Args[2])
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	r := &report{ended: map[string]event{}, output: map[string][]string{}}
+	for _, path := range os.Args[1:] {
+		read := r.read
+		if filepath.Ext(path) == ".md" {
+			read = r.checkPromises
+		}
+		if err := read(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 	r.print()
 	if len(r.bad) > 0 || r.passed == 0 {
@@ -49,13 +53,12 @@ type report struct {
 	passed, failed, skipped int
 }
 
-func read(path string) (*report, error) {
+func (r *report) read(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer file.Close()
-	r := &report{ended: map[string]event{}, output: map[string][]string{}}
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
@@ -66,7 +69,7 @@ func read(path string) (*report, error) {
 		}
 		r.add(e)
 	}
-	return r, lines.Err()
+	return lines.Err()
 }
 
 func (r *report) add(e event) {
@@ -96,7 +99,7 @@ func (r *report) add(e event) {
 	r.ended[e.name()] = e
 }
 
-// checkPromises looks for the tests that the tables name.
+// checkPromises looks for the tests that the tables of a document name.
 func (r *report) checkPromises(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
