@@ -266,12 +266,11 @@ func (v value) scalar() (string, bool) {
 	if !v.d.spend(v.node) {
 		return "", false
 	}
-	text, err := interpolate(v.node.Value, v.d.lookup)
-	if err != nil {
+	text, problems := interpolate(v.node.Value, v.d.lookup)
+	for _, err := range problems {
 		v.problem("%s", err)
-		return "", false
 	}
-	return text, true
+	return text, len(problems) == 0
 }
 
 func (v value) wrongKind(want string) {

@@ -116,18 +116,28 @@ func (p *envParser) assign(name string) {
 		return
 	}
 	at := position(p.line, p.column)
+	text, problems := p.expanded()
+	for _, problem := range problems {
+		p.d.add(at, name, problem.Error())
+	}
+	if len(problems) == 0 {
+		p.set(name, text)
+	}
+}
+
+// expanded reads a value and replaces its variables.
+func (p *envParser) expanded() (text string, problems []error) {
 	text, literal, err := p.value()
 	if err == nil && !literal {
-		text, err = interpolate(text, p.variable)
+		text, problems = interpolate(text, p.variable)
 	}
-	if err == nil {
+	if err == nil && len(problems) == 0 {
 		text, err = noNUL(text)
 	}
 	if err != nil {
-		p.d.add(at, name, err.Error())
-		return
+		problems = append(problems, err)
 	}
-	p.set(name, text)
+	return text, problems
 }
 
 func (p *envParser) set(name, text string) {

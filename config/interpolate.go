@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -21,17 +22,31 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
 //
 // What stands behind the operator is interpolated, too, if it is used. $$ is
 // a dollar sign, and so is one that is followed by anything else. Values of
-// variables are taken as they are.
-func interpolate(s string, lookup func(string) (string, bool)) (string, error) {
+// variables are taken as they are. All variables that are missing are told, and
+// the first fault of the spelling.
+func interpolate(s string, lookup func(string) (string, bool)) (string, []error) {
 	if !strings.Contains(s, "$") {
 		return s, nil
 	}
-	return (&interpolator{rest: s, lookup: lookup}).expand(0, false)
+	p := interpolator{rest: s, lookup: lookup}
+	text, err := p.expand(0, false)
+	if err != nil {
+		p.miss(err)
+	}
+	return text, p.problems
 }
 
 type interpolator struct {
-	rest   string // what is not read yet
-	lookup func(string) (string, bool)
+	rest     string // what is not read yet
+	lookup   func(string) (string, bool)
+	problems []error
+}
+
+// miss adds a problem, each once.
+func (p *interpolator) miss(problem error) {
+	if !slices.ContainsFunc(p.problems, func(e error) bool { return e.Error() == problem.Error() }) {
+		p.problems = append(p.problems, problem)
+	}
 }
 
 // expand reads to the end, or with depth > 0 to the brace that closes the
@@ -84,7 +99,7 @@ func (p *interpolator) variable(depth int, unused bool) (string, error) {
 	}
 	if p.skip("}") {
 		if !isSet && !unused {
-			return "", fmt.Errorf("variable %s is not set: set it or write ${%s:-default}", name, name)
+			p.miss(fmt.Errorf("variable %s is not set: set it or write ${%s:-default}", name, name))
 		}
 		return current, nil
 	}
@@ -112,7 +127,8 @@ func (p *interpolator) operator(name, current string, present bool, depth int, u
 	case op != "+" && present:
 		return current, nil
 	case op == "?" && !unused:
-		return "", missing(name, word)
+		p.miss(missing(name, word))
+		return "", nil
 	}
 	return word, nil
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -46,8 +47,8 @@ func TestInterpolate(t *testing.T) {
 		"${DOLLAR}":               "${A}$$",
 		"ü${A}ü":                  "ü1ü",
 	} {
-		if got, err := interpolate(in, env); err != nil || got != want {
-			t.Errorf("%q: got %q, %v, want %q", in, got, err, want)
+		if got, problems := interpolate(in, env); problems != nil || got != want {
+			t.Errorf("%q: got %q, %v, want %q", in, got, problems, want)
 		}
 	}
 }
@@ -68,10 +69,12 @@ func TestInterpolateErrors(t *testing.T) {
 		"${A:":              "${A must be followed by }, :- or :?: write $${ for the characters themselves",
 		"${A%x}":            "${A must be followed by }, :- or :?: write $${ for the characters themselves",
 		"${A:-x":            "${ is not closed: add } or write $${ for the characters themselves",
+		"${X} ${Y?} ${X}":   "variable X is not set: set it or write ${X:-default} variable Y is required and not set",
+		"${X} ${1}":         "variable X is not set: set it or write ${X:-default} ${ must be followed by the name of a variable: write $${ for the characters themselves",
 		"${A:-${B}":         "${ is not closed: add } or write $${ for the characters themselves",
 	} {
-		if got, err := interpolate(in, env); err == nil || err.Error() != want {
-			t.Errorf("%q: got %q, %v, want error %q", in, got, err, want)
+		if got, problems := interpolate(in, env); fmt.Sprint(problems) != "["+want+"]" {
+			t.Errorf("%q: got %q, %v, want error %q", in, got, problems, want)
 		}
 	}
 }

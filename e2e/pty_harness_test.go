@@ -169,6 +169,21 @@ func (p *pty) enter(line, answer string) {
 	p.sees(answer)
 }
 
+// asks enters a line again and again until the answer is among what comes
+// before the next prompt.
+func (p *pty) asks(line, answer string) {
+	p.t.Helper()
+	const prompt = "ready> "
+	p.sees(prompt)
+	eventually(p.t, fmt.Sprintf("the shell answers %q to %s", answer, line), func() bool {
+		from := p.seen
+		p.types(line + "\n")
+		p.sees(prompt)
+		return strings.Contains(p.text()[from:p.seen], answer)
+	})
+	p.seen -= len(prompt)
+}
+
 // exits waits for the leader's end.
 func (p *pty) exits(code int) {
 	p.t.Helper()

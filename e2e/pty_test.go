@@ -45,8 +45,7 @@ func (p *pty) walk() {
 	p.jobRuns("cat\x00")
 	p.types(ctrlZ)
 	p.enter("bg", "")
-	eventually(p.t, "cat wants to read", func() bool { return p.has("cat", "T") })
-	p.enter("jobs", "topped") // the shell knows
+	p.asks("jobs", "topped") // it wants to read, and the shell knows
 	p.enter("fg", "cat")
 	p.types("hello\n")
 	p.sees("hello\r\nhello\r\n")
@@ -148,7 +147,7 @@ func TestSidekickIsAJob(t *testing.T) {
 		eventually(t, "cat wants to read, and sidekick is stopped for it", func() bool {
 			return p.has("cat", "T") && p.has("sidekick", "T")
 		})
-		p.enter("jobs", "Stopped")
+		p.asks("jobs", "Stopped") // the shell knows
 		p.enter("fg", "sidekick run -- cat")
 		p.jobRuns("cat\x00")
 		p.types("hello\n")
