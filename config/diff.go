@@ -15,11 +15,14 @@ type Plan struct {
 	Removed []string `json:"removed,omitempty"`
 	// Relaunched programs need a new process: their Launch differs.
 	Relaunched []string `json:"restarted,omitempty"`
+	// Deferred programs would, but have none that is wanted: their next start,
+	// whenever that is, shows the change. Diff knows of none.
+	Deferred []string `json:"deferred,omitempty"`
 	// Retuned programs keep their process: only what it is not made from
 	// differs.
 	Retuned []string `json:"retuned,omitempty"`
 	Same    []string `json:"same,omitempty"`
-	// Changes names what differs, by relaunched or retuned program, in the words
+	// Changes names what differs, by program, in the words
 	// of the file. It has no values, for those may be secret.
 	Changes map[string][]string `json:"changes,omitempty"`
 	// Settings are the changed keys outside `programs` that are swapped in
@@ -68,7 +71,7 @@ func byName(programs []Program) map[string]*Program {
 // compare puts a program that is in both configurations into a list.
 func (plan *Plan) compare(before, after *Program) {
 	switch {
-	case !reflect.DeepEqual(before.Launch, after.Launch):
+	case !before.Launch.Equal(&after.Launch):
 		plan.Relaunched = append(plan.Relaunched, after.Name)
 	case !reflect.DeepEqual(before, after):
 		plan.Retuned = append(plan.Retuned, after.Name)
@@ -80,6 +83,19 @@ func (plan *Plan) compare(before, after *Program) {
 		plan.Changes = map[string][]string{}
 	}
 	plan.Changes[after.Name] = changedKeys(reflect.ValueOf(*before), reflect.ValueOf(*after))
+}
+
+// Defer moves the relaunched programs that restart denies to Deferred.
+func (plan *Plan) Defer(restarts func(name string) bool) {
+	all := plan.Relaunched
+	plan.Relaunched = nil
+	for _, name := range all {
+		if restarts(name) {
+			plan.Relaunched = append(plan.Relaunched, name)
+		} else {
+			plan.Deferred = append(plan.Deferred, name)
+		}
+	}
 }
 
 // changedKeys names the fields of two structs of one type that differ, in the
@@ -126,8 +142,8 @@ func keyOf(in reflect.Type, field string) string {
 func (plan Plan) Empty() bool { return len(plan.Lines()) == 0 }
 
 // Lines describes the plan for people, a line for each program, setting and
-// section that differs: + added, - removed, ~ restarted, . changed in place,
-// ! not changed, for that needs a restart of the container.
+// section that differs: + added, - removed, ~ restarted, . changed without a
+// restart, ! not changed, for that needs a restart of the container.
 func (plan Plan) Lines() []string {
 	var lines []string
 	for _, name := range plan.Added {
@@ -138,6 +154,9 @@ func (plan Plan) Lines() []string {
 	}
 	for _, name := range plan.Relaunched {
 		lines = append(lines, "~ "+name+" (restart: "+strings.Join(plan.Changes[name], ", ")+" changed)")
+	}
+	for _, name := range plan.Deferred {
+		lines = append(lines, ". "+name+" (at its next start: "+strings.Join(plan.Changes[name], ", ")+" changed)")
 	}
 	for _, name := range plan.Retuned {
 		lines = append(lines, ". "+name+" (retuned: "+strings.Join(plan.Changes[name], ", ")+")")

@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
 )
+
+// Equal says whether a process of the one does for the other.
+func (l *Launch) Equal(other *Launch) bool { return reflect.DeepEqual(l, other) }
 
 // Env lays the program's own variables over the inherited ones.
 func (l *Launch) Env(inherited []string) []string { return OverlayEnv(inherited, l.Environment) }

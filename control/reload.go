@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"sidekick/config"
 	"sidekick/supervisor"
@@ -14,7 +15,7 @@ type Plan struct {
 	Added     []string `json:"added"`
 	Removed   []string `json:"removed"`
 	Restarted []string `json:"restarted"`
-	Retuned   []string `json:"retuned"` // changed in place
+	Retuned   []string `json:"retuned"` // changed without a restart
 	Unchanged []string `json:"unchanged"`
 	// Lines is the plan for people.
 	Lines []string `json:"lines"`
@@ -39,7 +40,7 @@ func (s *Server) reload(q *http.Request) (any, error) {
 func planOf(p config.Plan) Plan {
 	list := func(names []string) []string { return append([]string{}, names...) } // [] and not null
 	return Plan{Added: list(p.Added), Removed: list(p.Removed), Restarted: list(p.Relaunched),
-		Retuned: list(p.Retuned), Unchanged: list(p.Same), Lines: list(p.Lines())}
+		Retuned: list(slices.Concat(p.Retuned, p.Deferred)), Unchanged: list(p.Same), Lines: list(p.Lines())}
 }
 
 // Reload has sidekick read its file again; dryRun only plans.

@@ -122,6 +122,47 @@ func TestReloadSeesEveryChange(t *testing.T) {
 	i.stops()
 }
 
+// What does not run is not restarted, and the plan says so: what an operator
+// stopped, what is completed, what was never started. What failed is.
+func TestReloadOfWhatDoesNotRun(t *testing.T) {
+	t.Parallel()
+	file := func(version string) string {
+		return `
+programs:
+  stopped: {command: sleep 1000` + version + `, min_uptime: 0s}
+  completed: {command: [sh, -c, 'exit 0; # ` + version + `'], restart: no}
+  never: {command: sleep 1000` + version + `, autostart: false}
+  failed: {command: "false` + version + `", restart: no, essential: false}
+  steady: {command: sleep 1000, min_uptime: 0s}
+`
+	}
+	i := runPlain(t, file(""))
+	i.allAlive("stopped", "steady")
+	if _, errs, code := i.sidekick("stop", "stopped"); code != 0 {
+		t.Fatal(errs)
+	}
+	i.reaches("completed", "EXITED")
+	i.reaches("failed", "EXITED")
+	i.rewrite(file(" 1"))
+	const plan = `~ failed (restart: command changed)
+. stopped (at its next start: command changed)
+. completed (at its next start: command changed)
+. never (at its next start: command changed)
+`
+	for _, args := range [][]string{{"reload", "--dry-run"}, {"reload"}} {
+		if out, errs, code := i.sidekick(args...); code != 0 || out != plan {
+			t.Errorf("%v: exit code %d, %q %q", args, code, out, errs)
+		}
+	}
+	eventually(t, "failed has failed again", func() bool { return strings.Count(i.log(), "program=failed from=STARTING to=EXITED") == 2 })
+	for name, want := range map[string]string{"stopped": "STOPPED", "completed": "EXITED", "never": "STOPPED"} {
+		if got := i.status(name).State; got != want {
+			t.Errorf("%s is %s", name, got)
+		}
+	}
+	i.stops()
+}
+
 // withKeys is a file of web and db, web with one key set otherwise.
 func withKeys(base map[string]string, key, value string) string {
 	var web strings.Builder

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -224,7 +223,7 @@ func (m launched) handle(s *Supervisor) {
 	for _, early := range p.early {
 		notified{p, p.launch, early}.handle(s)
 	}
-	if p.at.want == Up && !reflect.DeepEqual(m.config.Launch, p.config.Launch) {
+	if p.at.want == Up && !m.config.Launch.Equal(&p.config.Launch) {
 		s.apply(p, input{event: evRestart}, reloaded) // a reload came during the launch
 	}
 	if s.down.stage == killAll {

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"reflect"
 	"slices"
 	"time"
 
@@ -16,8 +15,17 @@ const reloaded = "configuration changed"
 // program whose Launch changed restarts, everything else changes in place. The
 // configuration must have been checked. It does not wait for the outcome.
 func (s *Supervisor) Reload(ctx context.Context, c *config.Config) (config.Plan, error) {
+	return s.reload(ctx, c, false)
+}
+
+// Plan tells what Reload would do now.
+func (s *Supervisor) Plan(ctx context.Context, c *config.Config) (config.Plan, error) {
+	return s.reload(ctx, c, true)
+}
+
+func (s *Supervisor) reload(ctx context.Context, c *config.Config, dryRun bool) (config.Plan, error) {
 	reply := make(chan reloadReply, 1)
-	s.post(reload{c, reply})
+	s.post(reload{c, dryRun, reply})
 	select {
 	case r := <-reply:
 		return r.plan, r.err
@@ -30,6 +38,7 @@ func (s *Supervisor) Reload(ctx context.Context, c *config.Config) (config.Plan,
 
 type reload struct {
 	config *config.Config
+	dryRun bool
 	reply  chan<- reloadReply // buffered
 }
 
@@ -43,18 +52,38 @@ func (m reload) handle(s *Supervisor) {
 		m.reply <- reloadReply{err: ErrShuttingDown}
 		return
 	}
-	plan := config.Diff(s.config, m.config)
+	plan := s.plan(m.config)
+	if m.dryRun {
+		m.reply <- reloadReply{plan: plan}
+		return
+	}
 	s.config = m.config
 	s.dirty = true
-	s.replacePrograms()
+	s.replacePrograms(plan.Relaunched)
 	s.options.Log.Info("reloaded", "added", plan.Added, "removed", plan.Removed,
-		"restarted", plan.Relaunched, "retuned", plan.Retuned)
+		"restarted", plan.Relaunched, "deferred", plan.Deferred, "retuned", plan.Retuned)
 	m.reply <- reloadReply{plan: plan}
+}
+
+// plan is what a change to c does. A changed Launch replaces the process, and
+// starts what failed for good: that may be what was mended. What an operator
+// stopped, or what is completed, is not started.
+func (s *Supervisor) plan(c *config.Config) config.Plan {
+	plan := config.Diff(s.config, c)
+	plan.Defer(func(name string) bool {
+		p := s.byName[name]
+		return p.at.want == Up && (p.at.phase.live() || p.at.phase == backoff || p.failedForGood())
+	})
+	return plan
 }
 
 // replacePrograms makes the programs those of the configuration. Removed ones
 // stay behind them until nothing of them lives.
-func (s *Supervisor) replacePrograms() {
+func (s *Supervisor) replacePrograms(relaunched []string) {
+	relaunch := map[string]bool{}
+	for _, name := range relaunched {
+		relaunch[name] = true
+	}
 	leaving := s.programs
 	s.programs = nil
 	var added []*program
@@ -65,7 +94,7 @@ func (s *Supervisor) replacePrograms() {
 			added = append(added, s.add(c))
 		} else {
 			s.programs = append(s.programs, p)
-			s.adopt(p, c)
+			s.adopt(p, c, relaunch[c.Name])
 		}
 	}
 	for _, p := range leaving {
@@ -98,16 +127,14 @@ func (s *Supervisor) add(c *config.Program) *program {
 	return p
 }
 
-// adopt swaps a program's configuration. A changed Launch replaces the process,
-// and starts what failed for good: that may be what was mended. What an
-// operator stopped, or what is completed, is not started.
-func (s *Supervisor) adopt(p *program, c *config.Program) {
-	relaunch := !reflect.DeepEqual(p.config.Launch, c.Launch)
+// adopt swaps a program's configuration. What is being launched restarts when
+// its launch is over.
+func (s *Supervisor) adopt(p *program, c *config.Program, relaunch bool) {
 	p.config = c
 	if p.leader {
 		p.resizeChecks()
 	}
-	if relaunch && p.at.want == Up && p.at.phase != launching && (p.at.phase.live() || p.at.phase == backoff || p.failedForGood()) {
+	if relaunch && p.at.phase != launching {
 		s.apply(p, input{event: evRestart}, reloaded)
 	}
 }

@@ -334,7 +334,7 @@ var scenarios = []scenario{
 		once := policy(func(p *config.Policy) { p.Restart, p.Essential = config.Restart{Mode: config.RestartNo}, false })
 		w := newWorld(t, prog("late", once), prog("mended", once), prog("early", once))
 		w.scripts["late"] = []life{{ends: 4 * time.Second, exit: exitCode(4)}}
-		w.scripts["mended"] = []life{{ends: time.Second, exit: exitCode(5)}, {ends: 8 * time.Second, exit: exitCode(0)}}
+		w.scripts["mended"] = []life{{ends: time.Second / 2, exit: exitCode(5)}, {ends: 8 * time.Second, exit: exitCode(0)}}
 		w.scripts["early"] = []life{{ends: 3 * time.Second, exit: exitCode(3)}}
 		w.run(3, w.after(2*time.Second, w.do(Start, "mended")))
 		return w

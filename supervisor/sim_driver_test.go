@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -230,7 +231,7 @@ func (w *sim) reload(s *Supervisor, d dice) {
 	for _, p := range s.programs {
 		positions[p.name] = p.at
 	}
-	plan := config.Diff(w.config, next)
+	plan := s.plan(next)
 	w.event("reload: %v added, %v removed, %v relaunched, %v retuned", plan.Added, plan.Removed, plan.Relaunched, plan.Retuned)
 	w.adopt(next, plan)
 	for _, name := range plan.Added {
@@ -238,7 +239,12 @@ func (w *sim) reload(s *Supervisor, d dice) {
 			w.positions[position{stopped, Down}]++
 		}
 	}
-	reload{next, make(chan reloadReply, 1)}.handle(s)
+	dry, reply := make(chan reloadReply, 1), make(chan reloadReply, 1)
+	reload{next, true, dry}.handle(s)
+	reload{next, false, reply}.handle(s)
+	if a, b := <-dry, <-reply; !reflect.DeepEqual(a, b) {
+		w.violated("the dry run says %+v, the reload %+v", a, b)
+	}
 	for _, name := range plan.Added {
 		if s.byName[name].config.Policy.Autostart {
 			closure(s, name, allowed)
@@ -251,7 +257,12 @@ func (w *sim) reload(s *Supervisor, d dice) {
 		}
 	}
 	w.checkWants(before, wants(s), allowed)
-	for _, name := range slices.Concat(plan.Same, plan.Retuned) {
+	for _, name := range plan.Relaunched {
+		if was := positions[name]; was == s.byName[name].at && was.phase != launching && was.phase != stopping && was.phase != draining {
+			w.violated("a reload does not relaunch %s, and says so", name)
+		}
+	}
+	for _, name := range slices.Concat(plan.Same, plan.Retuned, plan.Deferred) {
 		if _, wanted := allowed[name]; !wanted && s.byName[name].at != positions[name] {
 			w.violated("a reload moved %s, which it does not relaunch, from %v to %v", name, positions[name], s.byName[name].at)
 		}
@@ -273,7 +284,7 @@ func (w *sim) adopt(next *config.Config, plan config.Plan) {
 		prog := w.programs[next.Programs[i].Name]
 		prog.config, prog.present = &next.Programs[i], true
 	}
-	for _, name := range slices.Concat(plan.Retuned, plan.Relaunched, plan.Added, plan.Removed) {
+	for _, name := range slices.Concat(plan.Retuned, plan.Relaunched, plan.Deferred, plan.Added, plan.Removed) {
 		prog := w.programs[name]
 		prog.touched, prog.reloaded, prog.retune = true, true, true
 		if slices.Contains(plan.Added, name) {

@@ -184,8 +184,8 @@ func (w *world) reload(programs ...config.Program) func() {
 		w.mu.Unlock()
 		plan, err := w.s.Reload(context.Background(), &c)
 		time.Sleep(100 * time.Nanosecond) // after what the loop publishes of it
-		w.note("reload: %v", cmp.Or(err, fmt.Errorf("added %v removed %v restarted %v retuned %v same %v",
-			plan.Added, plan.Removed, plan.Relaunched, plan.Retuned, plan.Same)))
+		w.note("reload: %v", cmp.Or(err, fmt.Errorf("added %v removed %v restarted %v deferred %v retuned %v same %v",
+			plan.Added, plan.Removed, plan.Relaunched, plan.Deferred, plan.Retuned, plan.Same)))
 	}
 }
 

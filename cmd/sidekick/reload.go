@@ -29,8 +29,7 @@ type reloader struct {
 	journal    *events.Journal
 	log        *slog.Logger
 
-	mu      sync.Mutex // one reload at a time
-	current *config.Config
+	mu sync.Mutex // one reload at a time
 }
 
 // Reload implements control.Reloader.
@@ -49,12 +48,11 @@ func (r *reloader) Reload(ctx context.Context, dryRun bool) (config.Plan, error)
 		return config.Plan{}, fmt.Errorf("cannot reload, nothing was changed: %w", err)
 	}
 	if dryRun {
-		return config.Diff(r.current, c), nil
+		return r.supervisor.Plan(ctx, c)
 	}
 	r.keys.reload(c)
 	plan, err := r.supervisor.Reload(ctx, c)
 	if err == nil {
-		r.current = c
 		r.collector.SetNames(names(c))
 		r.journal.Retain(names(c))
 	}

@@ -173,7 +173,7 @@ func run(path string, c *config.Config, logFormat string, signals <-chan os.Sign
 		Environ: os.Environ(),
 		Dir:     started,
 	})
-	r := &reloader{path: path, supervisor: s, keys: k, collector: collector, journal: journal, log: log, current: c}
+	r := &reloader{path: path, supervisor: s, keys: k, collector: collector, journal: journal, log: log}
 	start("health", func(ctx context.Context) error { return watchHealth(ctx, s, reaper, started, log) })
 	group := controlGroup(c.Control.Group, log)
 	server := control.NewServer(control.Options{Supervisor: s, Registrar: k, Reloader: r, Journal: journal, Group: group, Log: log})
