@@ -10,6 +10,7 @@ func (f *file) check() {
 			p.at.keyProblem("needs a command")
 		}
 		p.checkNotify()
+		p.checkProbe()
 	}
 	f.checkCopyNames()
 	f.checkRegistry()
@@ -185,8 +186,8 @@ func checkCondition(at value, on *program, c Condition) {
 	switch {
 	case c == Completed && on.Policy.Restart.Mode == RestartAlways:
 		at.problem("%s has restart: always, so it never completes", on.Group)
-	case c == Healthy && len(on.Policy.Checks) == 0 && !on.badRegister:
-		at.problem("%s has neither a healthcheck nor a registered TCP port, so it never becomes healthy", on.Group)
+	case c == Healthy && len(on.Policy.Checks) == 0 && on.Launch.Watchdog == 0 && !on.badRegister:
+		at.problem("%s has neither a healthcheck nor a watchdog nor a registered TCP port, so it never becomes healthy", on.Group)
 	}
 }
 

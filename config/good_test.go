@@ -168,6 +168,18 @@ func confined() Program {
 	return p
 }
 
+// A watchdog is health: it needs no probe beside it to be acted on or waited for.
+func TestWatchdogWithoutProbe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.yaml")
+	text := "programs:\n  a: {command: a, notify: true, watchdog: 1s, healthcheck: {on_failure: restart}}\n  b: {command: b, depends_on: {a: healthy}}\n"
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if p := load(t, path).Programs[0].Policy; len(p.Checks) != 0 || !p.RestartUnhealthy {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestContractKeys wants every key of the public contract to be known: built,
 // or refused as not supported yet.
 func TestContractKeys(t *testing.T) {

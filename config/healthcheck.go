@@ -38,14 +38,27 @@ func (p *program) readHealthcheck(v value) {
 			probes = append(probes, probe)
 		}
 	}
+	p.Policy.RestartUnhealthy = onFailure == restartOnFailure
+	_, acts := given["on_failure"]
 	switch {
 	case len(probes) > 1:
 		v.keyProblem("has %s: give exactly one", strings.Join(probes, " and "))
+	case len(probes) == 0 && acts && len(given) == 1:
+		p.forWatchdog = true
+		return
 	case len(probes) == 0 && len(v.d.problems) == before:
-		v.keyProblem("needs a probe: tcp, http, exec or grpc")
+		v.keyProblem(needsProbe)
 	}
 	p.Policy.Checks = []Check{c}
-	p.Policy.RestartUnhealthy = onFailure == restartOnFailure
+}
+
+const needsProbe = "needs a probe: tcp, http, exec or grpc"
+
+// checkProbe wants a probe, or a watchdog that on_failure acts on.
+func (p *program) checkProbe() {
+	if p.forWatchdog && p.Launch.Watchdog == 0 {
+		p.given["healthcheck"].keyProblem(needsProbe + ", or a watchdog beside it")
+	}
 }
 
 // restartOnFailure is a value of healthcheck.on_failure.

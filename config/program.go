@@ -20,6 +20,7 @@ type program struct {
 	// badRegister: not all of `register` could be read, so nobody knows
 	// what would be checked. badNotify: nor whether `notify` is meant.
 	badRegister, badNotify bool
+	forWatchdog            bool // `healthcheck` has on_failure alone
 
 	replicas  int
 	fromFiles []string // the variables of env_file

@@ -53,8 +53,8 @@ func bare(t *testing.T, dir string) {
 	}
 }
 
-// A fed watchdog is healthy, a starved one is not, and restart acts on it
-// every time.
+// A fed watchdog is healthy, a starved one is not, and on_failure: restart acts
+// on it every time.
 func TestWatchdog(t *testing.T) {
 	t.Parallel()
 	i := runPlain(t, `
@@ -68,6 +68,13 @@ programs:
     notify: true
     watchdog: 200ms
     essential: false
+  acted-on:
+    command: ["${ACTOR}", say, READY=1, hang]
+    notify: true
+    watchdog: 100ms
+    healthcheck: {on_failure: restart}
+    backoff: {initial: 10ms, max: 10ms}
+  waits: {command: sleep 1000, min_uptime: 0s, depends_on: {fed: healthy}}
 `)
 	i.reaches("hungry", "RUNNING")
 	health := func(name, want string) {
@@ -90,6 +97,8 @@ programs:
 	if !slices.ContainsFunc(env, func(s string) bool { return strings.HasPrefix(s, "NOTIFY_SOCKET=@") }) {
 		t.Errorf("no NOTIFY_SOCKET in %q", env)
 	}
+	eventually(t, "acted-on is restarted again and again", func() bool { return i.status("acted-on").Restarts >= 3 })
+	i.alive("waits")
 	if got := i.status("fed"); got.Health.Status != "healthy" || got.Restarts != 0 {
 		t.Errorf("fed is %+v", got)
 	}

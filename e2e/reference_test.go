@@ -69,6 +69,7 @@ func TestEndOfThePrograms(t *testing.T) {
 		`{a: {command: "true", restart: no}, b: {command: "true", restart: on-failure}}`:                                       0,
 		`{a: {command: [sh, -c, 'kill $$$$'], restart: no, success_exit_codes: [0, 143]}}`:                                     0,
 		`{a: {command: [sh, -c, 'exit 64'], restart: no, success_exit_codes: [64]}}`:                                           0,
+		`{a: {command: "true", restart: no, success_exit_codes: [3]}}`:                                                         1,
 		`{a: {command: [sh, -c, 'exit 64'], restart: no, success_exit_codes: [1]}}`:                                            64,
 		`{a: {command: [sh, -c, 'exit 5'], restart: no, essential: false}, b: {command: sleep 0.2, restart: no}}`:              5,
 		`{a: {command: "true", restart: no}, b: {command: sleep 1000, autostart: false}}`:                                      0,

@@ -106,6 +106,7 @@ func TestExitCodes(t *testing.T) {
 		return path
 	}
 	good := file("good.yaml", "programs: {a: {command: /no/such/file, restart: no}}\n")
+	users := file("users.yaml", "programs: {a: {command: 'true', user: nosuch, replicas: 2}, b: {command: 'true', user: '0:nosuch'}, c: {command: 'true', user: '54321:54321'}}\n")
 	bad := file("bad.yaml", "programs:\n  a: {comand: x}\n  b: {command: y, nice: no}\n")
 	for _, c := range []struct {
 		line           string
@@ -117,6 +118,8 @@ func TestExitCodes(t *testing.T) {
 		{"run --help", 0, "Exit code: 0 when stopped", ""},
 		{"version", 0, "sidekick " + version, ""},
 		{"check -c " + good, 0, "ok, 1 program(s)", "warning: "},
+		{"check -c " + users, 0, "ok, 4 program(s)", users + ": warning: programs.a.user: cannot find user nosuch in /etc/passwd: add it or give its id\n" +
+			users + ": warning: programs.b.user: cannot find group nosuch in /etc/group: add it or give its id\n"},
 		{"check -c " + bad, exitConfig, "", bad + ":2:7: programs.a.comand: "},
 		{"check -c " + bad, exitConfig, "", "nothing was started"},
 		{"run -c " + bad, exitConfig, "", bad + ":3:"},
