@@ -7,6 +7,7 @@ import (
 
 	"sidekick/events"
 	"sidekick/procstat"
+	"sidekick/supervisor"
 )
 
 // Program is one program as the API shows it.
@@ -57,8 +58,10 @@ type ProgramRegistration struct {
 }
 
 // OK is the rule for `status`: what should run runs, what should end ended well.
-func (p *Program) OK() bool {
-	return p.State == "RUNNING" || p.Completed || p.NeverStarted
+func (p *Program) OK() bool { return ok(supervisor.State(p.State), p.Completed, p.NeverStarted) }
+
+func ok(state supervisor.State, completed, neverStarted bool) bool {
+	return state == supervisor.Running || completed || neverStarted
 }
 
 // Error is the API's word for a failure.

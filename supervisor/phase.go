@@ -57,6 +57,9 @@ const (
 	Fatal    State = "FATAL"
 )
 
+// States lists them all.
+var States = [...]State{Stopped, Starting, Running, Backoff, Stopping, Exited, Fatal}
+
 func (p phase) state() State {
 	switch p {
 	case launching, starting:
