@@ -283,4 +283,7 @@ type Control struct {
 	// Group is a name or id whose members are admitted; "": none. It is looked up
 	// when sidekick starts.
 	Group string
+	// Metrics is the TCP address, HOST:PORT or :PORT, at which metrics are served;
+	// "": none.
+	Metrics string
 }

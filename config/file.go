@@ -1,7 +1,10 @@
 package config
 
 import (
+	"fmt"
+	"net"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -112,7 +115,7 @@ func (f *file) readControl(v value) {
 		"mode":          set(&f.control.Mode, text(parseMode)),
 		"group":         set(&f.control.Group, text(parseGroup)),
 		"supervisorctl": notYetUnlessEmpty,
-		"metrics":       notYetUnlessEmpty,
+		"metrics":       set(&f.control.Metrics, text(parseListenAddress)),
 	})
 	if len(f.control.Socket) > maxSocketPath {
 		given["socket"].problem("is too long for a socket: at most %d bytes", maxSocketPath)
@@ -120,4 +123,18 @@ func (f *file) readControl(v value) {
 	if _, ok := given["mode"]; !ok && f.control.Group != "" {
 		f.control.Mode = groupMode
 	}
+}
+
+// parseListenAddress reads HOST:PORT or, for every address of the machine,
+// :PORT; "" is none.
+func parseListenAddress(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	n, portErr := parsePortNumber(port)
+	if err != nil || portErr != nil || strings.ContainsFunc(host, notInHost) {
+		return "", fmt.Errorf("%s is not an address to listen at: write HOST:PORT, such as 127.0.0.1:9180, or :9180 for every address", quote(s))
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(n))), nil
 }

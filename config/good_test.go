@@ -139,7 +139,7 @@ func TestEveryKey(t *testing.T) {
 			Format: []Format{FormatPlain, FormatSkyDNS, FormatTraefik},
 			Domain: "prod.example",
 		},
-		Control: Control{Socket: "/etc/run/s.sock", Mode: 0o660, Group: "adm"},
+		Control: Control{Socket: "/etc/run/s.sock", Mode: 0o660, Group: "adm", Metrics: ":9180"},
 	}
 	if d := diff(want, load(t, "testdata/good/all.yaml")); d != "" {
 		t.Error(d)
@@ -193,7 +193,7 @@ func TestContractKeys(t *testing.T) {
 	}
 	want := strings.Fields(`
 		programs.web.logging.path programs.web.logging.max_size programs.web.logging.max_files
-		control.supervisorctl control.metrics`)
+		control.supervisorctl`)
 	if d := cmp.Diff(want, paths); d != "" {
 		t.Error(d)
 	}

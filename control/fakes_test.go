@@ -140,7 +140,7 @@ func newTestServer(s Supervisor, r Registrar, journal *events.Journal) *Server {
 	if journal == nil {
 		journal = events.NewJournal()
 	}
-	return NewServer(Options{Supervisor: s, Registrar: r, Reloader: fakeReloader{}, Journal: journal,
+	return NewServer(Options{Supervisor: s, Registrar: r, Reloader: fakeReloader{}, Metrics: NewMetrics(s, r, MetricsSources{}), Journal: journal,
 		Log: slog.New(slog.DiscardHandler)})
 }
 

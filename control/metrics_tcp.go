@@ -36,7 +36,7 @@ func (m *Metrics) serveTCP(ctx context.Context, l net.Listener, log *slog.Logger
 		Handler:           m.handler(),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       headerTimeout,
-		WriteTimeout:      10 * time.Second,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -55,8 +55,12 @@ func (m *Metrics) handler() http.Handler {
 	return mux
 }
 
+// showMetrics answers with the same text on the control socket.
+func (s *Server) showMetrics(*http.Request) (any, error) { return writer(s.metrics.write), nil }
+
 func (m *Metrics) write(w http.ResponseWriter) {
 	text := m.Text()
+	extend(w)
 	w.Header().Set("Content-Type", expositionType)
 	_, _ = w.Write(text) // the client is gone
 }

@@ -3,7 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
-	"flag"
+	stdflag "flag"
 	"io"
 	"log/slog"
 	"net"
@@ -31,7 +31,7 @@ import (
 	"sidekick/supervisor/child"
 )
 
-var updateMetrics = flag.Bool("update-metrics", false, "rewrite testdata/metrics.golden")
+var updateMetrics = stdflag.Bool("update-metrics", false, "rewrite testdata/metrics.golden")
 
 func instant(second int) time.Time { return time.Date(2030, 1, 2, 3, 4, second, 5e8, time.UTC) }
 

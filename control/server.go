@@ -49,6 +49,7 @@ type Options struct {
 	Registrar  Registrar
 	Reloader   Reloader
 	Journal    *events.Journal
+	Metrics    *Metrics
 	// Group is the id of control.group, whose members are admitted; nil: none.
 	Group *uint32
 	Log   *slog.Logger
@@ -60,6 +61,7 @@ type Server struct {
 	registrar  Registrar
 	reloader   Reloader
 	journal    *events.Journal
+	metrics    *Metrics
 	group      *uint32
 	log        *slog.Logger
 }
@@ -67,7 +69,7 @@ type Server struct {
 // NewServer makes a server.
 func NewServer(o Options) *Server {
 	return &Server{supervisor: o.Supervisor, registrar: o.Registrar, reloader: o.Reloader, journal: o.Journal,
-		group: o.Group, log: o.Log}
+		metrics: o.Metrics, group: o.Group, log: o.Log}
 }
 
 // route is one entry of the API.
@@ -98,6 +100,7 @@ var routes = []route{
 	{http.MethodPost, "/v1/undrain", control, "program wait", drain(false)},
 	{http.MethodGet, "/v1/health", read, "", (*Server).health},
 	{http.MethodGet, "/v1/registrations", read, "", (*Server).listRegistrations},
+	{http.MethodGet, "/metrics", read, "", (*Server).showMetrics},
 }
 
 // Serve answers on the unix socket until ctx ends.

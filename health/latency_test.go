@@ -13,9 +13,9 @@ func TestLatencies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.Latencies = &Latencies{}
-		b.answers(func(context.Context, config.Check) (string, error) {
+		b.answers(func(ctx context.Context, c config.Check) (string, error) {
 			time.Sleep(ms(25)) // the bound itself belongs to the bucket
-			return refuse(nil, config.Check{})
+			return refuse(ctx, c)
 		})
 		b.Set([]Target{web(1)})
 		b.until(ms(100)) // one probe

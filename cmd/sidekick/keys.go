@@ -25,6 +25,8 @@ type keys struct {
 	// handover bounds how long an old registrar keeps its keys for the new one to
 	// put them under its own lease first.
 	handover time.Duration
+	// renewals counts for all registrars, the present one and those before it.
+	renewals registrar.Renewals
 
 	mu      sync.Mutex        // guards what follows
 	current *runningRegistrar // nil: none
@@ -68,13 +70,14 @@ func registers(c *config.Config) bool {
 func (k *keys) start(registry config.Registry, known registrar.Mapping) *runningRegistrar {
 	r := &runningRegistrar{registry: registry, done: make(chan struct{})}
 	r.Registrar = registrar.New(registrar.Options{
-		Store:   etcd.New(*registry.Etcd, registry.TTL),
-		Mapper:  portmap.New(registry.Docker, "/proc"),
-		Log:     k.log,
-		TTL:     registry.TTL,
-		Event:   k.journal.Append,
-		Layout:  registrar.Layout{Formats: registry.Format, Domain: registry.Domain},
-		Mapping: known,
+		Store:    etcd.New(*registry.Etcd, registry.TTL),
+		Mapper:   portmap.New(registry.Docker, "/proc"),
+		Log:      k.log,
+		TTL:      registry.TTL,
+		Event:    k.journal.Append,
+		Layout:   registrar.Layout{Formats: registry.Format, Domain: registry.Domain},
+		Mapping:  known,
+		Renewals: &k.renewals,
 	})
 	go func() {
 		defer close(r.done)

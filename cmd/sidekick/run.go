@@ -174,9 +174,11 @@ func run(path string, c *config.Config, logFormat string, signals <-chan os.Sign
 		Dir:     started,
 	})
 	r := &reloader{path: path, supervisor: s, keys: k, collector: collector, journal: journal, log: log}
-	start("health", func(ctx context.Context) error { return watchHealth(ctx, s, reaper, started, log) })
+	probes := &health.Latencies{}
+	start("health", func(ctx context.Context) error { return watchHealth(ctx, s, reaper, started, probes, log) })
 	group := controlGroup(c.Control.Group, log)
-	server := control.NewServer(control.Options{Supervisor: s, Registrar: k, Reloader: r, Journal: journal, Group: group, Log: log})
+	server := control.NewServer(control.Options{Supervisor: s, Registrar: k, Reloader: r, Journal: journal, Group: group, Log: log,
+		Metrics: startMetrics(start, c.Control.Metrics, log, s, k, control.MetricsSources{Version: version, Orphans: reaper.Orphans, Probes: probes, Renewals: &k.renewals})})
 	if l, err := control.Listen(sockets, c.Control.Mode, group); err != nil {
 		log.Warn("no control socket: status, start, stop, restart and reload are not available; set control.socket", "error", err)
 	} else {
@@ -277,11 +279,12 @@ func obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Superviso
 }
 
 // watchHealth probes the programs that live and reports to the supervisor.
-func watchHealth(ctx context.Context, s *supervisor.Supervisor, reaper *child.Reaper, dir string, log *slog.Logger) error {
+func watchHealth(ctx context.Context, s *supervisor.Supervisor, reaper *child.Reaper, dir string, probes *health.Latencies, log *slog.Logger) error {
 	monitor := health.NewMonitor(log, probe{s, reaper, dir}.run, func(r health.Result) {
 		s.Report(supervisor.CheckResult{Program: r.Program, Launch: r.Launch, Index: r.Index,
 			CheckStatus: supervisor.CheckStatus{Status: supervisor.Health(r.Status), Output: r.Output, Since: r.At}})
 	})
+	monitor.Latencies = probes
 	defer monitor.Close()
 	for {
 		snapshot, newer := s.Snapshot()
