@@ -125,6 +125,9 @@ func (v value) keys(t table) map[string]value {
 
 func (v value) dispatch(entries []entry, t table) map[string]value {
 	given := map[string]value{}
+	if v.d.observe != nil {
+		v.d.observe(v.path, t)
+	}
 	for _, e := range entries {
 		given[e.name] = e.value
 		if read, known := t[e.name]; known {

@@ -22,6 +22,9 @@ func parse(t *testing.T, text string) *Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := validate(t, []byte(text)); err != nil {
+		t.Errorf("the schema refuses it: %v\n%s", err, text)
+	}
 	return c
 }
 

@@ -29,6 +29,9 @@ type reading struct {
 	contents map[string]content // of the files that the first one names, by absolute path
 	total    int                // their bytes
 	texts    map[string][]byte  // of the YAML files, as shown in problems
+	// observe sees every table that a mapping is read by, with the mapping's path.
+	// nil but in tests.
+	observe func(path string, t table)
 }
 
 type content struct {

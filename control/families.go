@@ -48,7 +48,7 @@ var families = []family{
 			e.add(float64(p.Tally.FailedStarts), "program", p.Name)
 		})},
 	{"sidekick_program_exits_total", counter, "Ends of the process, by its exit code or by the signal that killed it.", ofPrograms(addExits)},
-	{"sidekick_program_health", gauge, "1 for what the checks of the program say, 0 for all others; all 0 while it does not run. Absent without a check.",
+	{"sidekick_program_health", gauge, "1 for what the checks of the program say, 0 for all others; all 0 while it does not run. Absent without a check or watchdog.",
 		ofPrograms(addHealth)},
 	{"sidekick_program_probe_duration_seconds", histogram, "How long the probes of the program's checks took, failed ones too.", ofPrograms(addProbes)},
 	{"sidekick_program_probe_failures_total", counter, "Probes that failed, also those that did not count yet.",
@@ -161,7 +161,7 @@ func addExits(e *exposition, _ *gathered, p *supervisor.ProgramStatus) {
 
 // addHealth tells the word of all checks together, as `status` does.
 func addHealth(e *exposition, _ *gathered, p *supervisor.ProgramStatus) {
-	if len(p.Config.Policy.Checks) == 0 && len(p.Checks) == 0 {
+	if len(p.Config.Policy.Checks) == 0 && p.Config.Launch.Watchdog == 0 {
 		return
 	}
 	word := wordOf(p.Checks)

@@ -65,6 +65,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newRunCommand(earlysignal.C),
 		newCheckCommand(),
+		newSchemaCommand(),
 		newRegisterCommand(),
 		newStatusCommand(),
 		newTopCommand(),

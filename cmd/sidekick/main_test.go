@@ -77,6 +77,7 @@ func TestUsageErrors(t *testing.T) {
 		"status -o xml":                                         `cannot print "xml"`,
 		"start":                                                 "arg",
 		"restart web --timeout 0s":                              "--timeout",
+		"schema extra":                                          "unknown command",
 		"check extra":                                           "unknown command",
 		"exec":                                                  "cannot be run by hand",
 	} {
@@ -117,6 +118,7 @@ func TestExitCodes(t *testing.T) {
 		{"--help", 0, "Usage:", ""},
 		{"run --help", 0, "Exit code: 0 when stopped", ""},
 		{"version", 0, "sidekick " + version, ""},
+		{"schema", 0, `"$schema": "https://json-schema.org/draft/2020-12/schema"`, ""},
 		{"check -c " + good, 0, "ok, 1 program(s)", "warning: "},
 		{"check -c " + users, 0, "ok, 4 program(s)", users + ": warning: programs.a.user: cannot find user nosuch in /etc/passwd: add it or give its id\n" +
 			users + ": warning: programs.b.user: cannot find group nosuch in /etc/group: add it or give its id\n"},
