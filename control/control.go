@@ -42,12 +42,12 @@ type Health struct {
 
 // Registration is a registered port of a program and its key in etcd.
 type Registration struct {
-	Key     string    `json:"key"`            // "" while the address is unknown
-	Keys    []string  `json:"keys,omitempty"` // all, where registry.format gives several
-	Address string    `json:"address"`        // host:port, "" while unknown
-	Since   time.Time `json:"since"`          // of the key, or of the reason
-	Reason  string    `json:"reason"`         // "" while the key exists, else why it does not
-	Warning string    `json:"warning"`        // what puts a key that exists in doubt
+	Key     string     `json:"key"`            // "" while the address is unknown
+	Keys    []string   `json:"keys,omitempty"` // all, where registry.format gives several
+	Address string     `json:"address"`        // host:port, "" while unknown
+	Since   *time.Time `json:"since"`          // of the key; null while it does not exist
+	Reason  string     `json:"reason"`         // "" while the key exists, else why it does not
+	Warning string     `json:"warning"`        // what puts a key that exists in doubt
 }
 
 // ProgramRegistration is a Registration with what it is of.

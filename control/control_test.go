@@ -41,7 +41,8 @@ func TestPrograms(t *testing.T) {
 	if p.Health == nil || *p.Health != (Health{Status: "unhealthy", Since: since, Output: "refused"}) {
 		t.Errorf("health: %+v, want the check that fails", p.Health)
 	}
-	if !reflect.DeepEqual(p.Registrations, []Registration{{Key: "/service/10.0.0.1:80", Address: "10.0.0.1:80", Since: since}}) {
+	want := []Registration{{Key: "/service/10.0.0.1:80", Address: "10.0.0.1:80", Since: &since}}
+	if !reflect.DeepEqual(p.Registrations, want) {
 		t.Errorf("registrations: %+v", p.Registrations)
 	}
 	if p := programs[1]; p.ExitCode == nil || *p.ExitCode != 0 || !p.OK() || p.Health != nil || p.Stats != nil {

@@ -19,7 +19,7 @@ const keepAlive = 15 * time.Second
 // after ?since= or, for a client that comes back, after the header
 // Last-Event-ID; then each as it comes, unless ?follow=false.
 func (s *Server) events(q *http.Request) (any, error) {
-	follow, err := flag(q, "follow", true)
+	follow, err := yesNo(q, "follow", true)
 	if err != nil {
 		return nil, err
 	}

@@ -41,14 +41,11 @@ func readBody(w http.ResponseWriter, q *http.Request, parameters url.Values) err
 	return err
 }
 
-// receive reads the body, in its size and its time.
+// receive reads the body; Serve gives it its time.
 func receive(w http.ResponseWriter, q *http.Request) ([]byte, error) {
 	if q.Body == nil || q.ContentLength == 0 {
 		return nil, nil
 	}
-	deadline := http.NewResponseController(w)
-	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout)) // a test's writer has none
-	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, errorf(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d bytes", maxBody)
@@ -100,8 +97,8 @@ func scalar(value any) (string, error) {
 	return "", errors.New("must be a string, a number, true, false, or a list of them")
 }
 
-// flag reads a parameter that is true or false.
-func flag(q *http.Request, name string, otherwise bool) (bool, error) {
+// yesNo reads a parameter that is true or false.
+func yesNo(q *http.Request, name string, otherwise bool) (bool, error) {
 	switch text := q.Form.Get(name); text {
 	case "":
 		return otherwise, nil

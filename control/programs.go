@@ -14,7 +14,7 @@ import (
 
 // listPrograms lists all; ?stats=false spares the walk through /proc.
 func (s *Server) listPrograms(q *http.Request) (any, error) {
-	stats, err := flag(q, "stats", true)
+	stats, err := yesNo(q, "stats", true)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (s *Server) programs(statuses []supervisor.ProgramStatus, measure bool) []P
 	}
 	stats := map[int]procstat.Stat{}
 	if len(pids) > 0 {
-		stats = procstat.Trees(pids)
+		stats = s.trees(pids)
 	}
 	registrations := s.registrations()
 	programs := make([]Program, 0, len(statuses))
@@ -90,7 +90,11 @@ func (s *Server) listRegistrations(*http.Request) (any, error) {
 }
 
 func registration(r registrar.Registration) Registration {
-	return Registration{Key: r.Key, Keys: r.Keys, Address: r.Address, Since: r.Since, Reason: r.Reason, Warning: r.Warning}
+	shown := Registration{Key: r.Key, Keys: r.Keys, Address: r.Address, Reason: r.Reason, Warning: r.Warning}
+	if !r.Since.IsZero() {
+		shown.Since = &r.Since
+	}
+	return shown
 }
 
 func program(st supervisor.ProgramStatus) Program {

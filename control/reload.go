@@ -23,7 +23,7 @@ type Plan struct {
 
 // reload answers with the plan once it is under way; ?dry_run=true only plans.
 func (s *Server) reload(q *http.Request) (any, error) {
-	dryRun, err := flag(q, "dry_run", false)
+	dryRun, err := yesNo(q, "dry_run", false)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"sidekick/config"
 	"sidekick/events"
+	"sidekick/procstat"
 	"sidekick/registrar"
 	"sidekick/supervisor"
 )
@@ -64,12 +66,14 @@ type Server struct {
 	metrics    *Metrics
 	group      *uint32
 	log        *slog.Logger
+	// trees is procstat.Trees but in tests.
+	trees func(pids []int) map[int]procstat.Stat
 }
 
 // NewServer makes a server.
 func NewServer(o Options) *Server {
 	return &Server{supervisor: o.Supervisor, registrar: o.Registrar, reloader: o.Reloader, journal: o.Journal,
-		metrics: o.Metrics, group: o.Group, log: o.Log}
+		metrics: o.Metrics, group: o.Group, log: o.Log, trees: procstat.Trees}
 }
 
 // route is one entry of the API.
@@ -171,7 +175,7 @@ func parse(w http.ResponseWriter, q *http.Request, known []string) error {
 	}
 	for name := range query {
 		if !slices.Contains(known, name) {
-			return badRequest("there is no parameter %q here, but: %s", name, strings.Join(known, ", "))
+			return badRequest("there is no parameter %q here, but: %s", name, cmp.Or(strings.Join(known, ", "), "none"))
 		}
 	}
 	q.Form = query
