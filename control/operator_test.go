@@ -57,7 +57,7 @@ func TestDrainWaits(t *testing.T) {
 			t.Errorf("without waiting: %d after %v", w.status, took)
 		}
 		r.set(true, registrar.Registration{Program: "web", Pending: true, Reason: "being registered"})
-		time.AfterFunc(3*time.Second, func() { r.set(true, registrar.Registration{Program: "web"}) })
+		time.AfterFunc(3*time.Second-time.Millisecond, func() { r.set(true, registrar.Registration{Program: "web"}) })
 		if w, took := post("/v1/undrain?wait=10s&program=web"); w.status != http.StatusOK || took != 3*time.Second {
 			t.Errorf("%d after %v: %s", w.status, took, w.body.String())
 		}
