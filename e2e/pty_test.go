@@ -208,10 +208,11 @@ func TestLogOnTostopTerminal(t *testing.T) {
 	registered := []string{"run", "--port", "9/udp", "--etcd", "http://127.0.0.1:1", "--", "sleep", "1000"}
 	check := func(t *testing.T, p *pty) {
 		p.sees("not registered")
-		i := slices.IndexFunc(processes(p.cmd.Process.Pid), func(q process) bool { return q.command == "sidekick" })
 		pid, state := p.cmd.Process.Pid, ""
-		if i >= 0 {
-			pid = processes(p.cmd.Process.Pid)[i].pid
+		for _, q := range processes(pid) {
+			if q.command == "sidekick" {
+				pid = q.pid
+			}
 		}
 		p.jobRuns("sleep\x001000\x00")
 		if data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); len(data) > 0 {

@@ -78,7 +78,7 @@ func (i *instance) over() bool {
 	}
 }
 
-// command returns the process id of the one command, once it is executed: the
+// command returns the process id of the one command, sidekick's only child, once it is executed: the
 // child of a fork is still sidekick.
 func (i *instance) command() (pid int) {
 	i.t.Helper()
@@ -277,9 +277,10 @@ func TestCommandIsNotKilled(t *testing.T) {
 func TestCommandOrphansAreReaped(t *testing.T) {
 	inBothPlaces(t, func(t *testing.T, h how) {
 		i := h.sidekick(t, "run", "--", "sh", "-c",
-			`n=0; while [ $n -lt 100 ]; do (sleep 1000 &); n=$((n+1)); done; echo forked; exec sleep 1000`)
+			`until [ -e $DIR/go ]; do sleep 0.01; done; n=0; while [ $n -lt 100 ]; do (sleep 1000 &); n=$((n+1)); done; echo forked; exec sleep 1000`)
+		command := i.command() // while it is the only child
+		i.write("go", "")
 		i.says("forked")
-		command := i.command()
 		eventually(t, "all orphans are sidekick's", func() bool {
 			return len(processes(i.pid)) == 101 && len(processes(command)) == 0
 		})
