@@ -53,21 +53,21 @@ programs:
 		return !slices.ContainsFunc(processes(i.pid), func(p process) bool { return p.state == "Z" })
 	})
 	t.Logf("20,000 orphans in %v, at most %d children at once, no zombie after %v", over.Sub(begun), most, time.Since(over))
-	if took := time.Since(over); took > time.Second {
+	if took := time.Since(over); took > time.Second+slack {
 		t.Errorf("the last orphan was reaped after %v", took)
 	}
-	if most > 1000 {
+	if most > 5000 { // on a machine that does nothing else it is some dozens
 		t.Errorf("%d children of sidekick at once", most)
 	}
 	i.sidekick("stop", "seven")
-	lives, told := len(i.read("sevens")), strings.Count(i.log(), `reason="exit status 7"`)
-	if told < lives-1 || told > lives { // the last one may have been stopped
-		t.Errorf("%d lives ended with 7, and %d were told so", lives, told)
-	}
 	if got := i.status("steady"); got.State != "RUNNING" || got.Restarts != 0 {
 		t.Errorf("steady is %+v", got)
 	}
 	i.stops()
+	lives, told := len(i.read("sevens")), strings.Count(i.log(), `reason="exit status 7"`)
+	if told < lives-1 || told > lives { // the last one may have been stopped
+		t.Errorf("%d lives ended with 7, and %d were told so", lives, told)
+	}
 }
 
 // 5,000 orphans end at one instant.
@@ -81,7 +81,7 @@ func TestStormOfDeaths(t *testing.T) {
 	begun := time.Now()
 	eventually(t, "all are reaped", func() bool { return children(i.pid) == 1 })
 	t.Logf("reaped after %v", time.Since(begun))
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 5*time.Second+slack {
 		t.Errorf("5,000 orphans were reaped after %v", took)
 	}
 	i.stops()
@@ -107,7 +107,9 @@ programs:
 	i.stops()
 }
 
-// 1,000 programs start, restart, and stop; half of them with sidekick.
+// 1,000 programs start, restart, stop and start again; half of them stop with
+// sidekick. It takes CPU time in proportion to their number: it took five times
+// as much when every one of a thousand requests woke at every snapshot.
 func TestThousandPrograms(t *testing.T) {
 	i := runPID1(t, `
 shutdown_timeout: 20s
@@ -115,23 +117,22 @@ programs:
   one: {command: sleep 1000, replicas: 500, min_uptime: 0s}
   other: {command: sleep 1000, replicas: 500, min_uptime: 0s}
 `)
-	lap := time.Now()
-	took := func(what string) {
-		t.Logf("%s: %v", what, time.Since(lap).Round(time.Millisecond))
-		lap = time.Now()
-	}
-	before := i.allAlive()
-	took("started")
-	for _, args := range [][]string{{"restart", "all"}, {"stop", "one"}} {
-		if _, errs, code := i.sidekick(args...); code != 0 {
-			t.Fatalf("%v: exit code %d: %.500s", args, code, errs)
+	first := i.allAlive()
+	for _, c := range []struct{ action, name, state string }{
+		{"restart", "all", "RUNNING"}, {"stop", "all", "STOPPED"}, {"start", "all", "RUNNING"}, {"stop", "one", ""},
+	} {
+		begun, before := time.Now(), cpuTicks(t, i.pid)
+		if _, errs, code := i.sidekick(c.action, c.name); code != 0 {
+			t.Fatalf("%s %s: exit code %d: %.500s", c.action, c.name, code, errs)
 		}
-		took(args[0])
-		if args[0] == "restart" {
-			for _, p := range i.statuses() {
-				if p.State != "RUNNING" || p.Pid == before[p.Name] {
-					t.Errorf("after restart all: %+v", p)
-				}
+		cpu := 10 * (cpuTicks(t, i.pid) - before)
+		t.Logf("%s %s: %v, %d ms of CPU", c.action, c.name, time.Since(begun).Round(time.Millisecond), cpu)
+		if cpu > 2000 {
+			t.Errorf("%s %s took %d ms of CPU", c.action, c.name, cpu)
+		}
+		for _, p := range i.statuses() {
+			if c.state != "" && (p.State != c.state || p.Pid != 0 && p.Pid == first[p.Name]) {
+				t.Errorf("after %s %s: %+v", c.action, c.name, p)
 			}
 		}
 	}
@@ -139,7 +140,6 @@ programs:
 		t.Errorf("after stop one sidekick has %d children", n)
 	}
 	i.stops()
-	took("shutdown")
 }
 
 // A program takes every process there may be. fork fails for sidekick: it

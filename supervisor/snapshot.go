@@ -106,12 +106,30 @@ func (s *Supervisor) Snapshot() (*Snapshot, <-chan struct{}) {
 // Done is closed when the loop has ended.
 func (s *Supervisor) Done() <-chan struct{} { return s.done }
 
-// publish makes the current state visible, if it changed.
+// publish makes the current state visible, if it changed. A snapshot costs time
+// with the number of programs, and so does everybody who waits for the next one.
+// So those of many programs come at most so often, and what a command does to
+// all of them costs in proportion to their number.
 func (s *Supervisor) publish() {
-	if !s.dirty {
+	if !s.dirty || s.publishing {
 		return
 	}
-	s.dirty = false
+	pace := time.Duration(len(s.programs)/50) * time.Millisecond // none for a few
+	if wait := pace - time.Since(s.publishedAt); wait > 0 && pace > 0 {
+		s.publishing = true
+		s.after(wait, publishNow{})
+		return
+	}
+	s.publishNow()
+}
+
+// publishNow is the end of a wait of publish.
+type publishNow struct{}
+
+func (publishNow) handle(s *Supervisor) { s.publishing = false }
+
+func (s *Supervisor) publishNow() {
+	s.dirty, s.publishedAt = false, time.Now()
 	s.sequence++
 	programs := make([]ProgramStatus, 0, len(s.programs))
 	for _, p := range s.programs {

@@ -90,8 +90,12 @@ type Supervisor struct {
 	byName   map[string]*program
 	dirty    bool // something changed since the last snapshot
 	sequence uint64
-	down     shutdown
-	failures uint64 // how often a program failed for good
+	// publishedAt is when the last snapshot was made; publishing: the next one
+	// waits for its time.
+	publishedAt time.Time
+	publishing  bool
+	down        shutdown
+	failures    uint64 // how often a program failed for good
 	// observeStep sees every step of the machine; nil but in tests.
 	observeStep func(position, input)
 }
@@ -150,7 +154,9 @@ func (s *Supervisor) Run() int {
 			(<-s.messages).handle(s)
 		}
 	}
-	s.publish()
+	if s.dirty {
+		s.publishNow()
+	}
 	return s.down.code
 }
 

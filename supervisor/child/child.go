@@ -231,13 +231,30 @@ func (r *Reaper) reapAll() {
 }
 
 // reapKnown reaps while a fork is under way: any unknown corpse may be the
-// child of that fork.
+// child of that fork. Only behind such a corpse, which stays, the known ones
+// have to be asked for one by one.
 func (r *Reaper) reapKnown() {
+	for {
+		pid, err := peek(unix.P_ALL, 0)
+		if err != nil || pid == 0 {
+			return
+		}
+		if !r.knows(pid) {
+			break
+		}
+		r.reap(pid)
+	}
 	for _, pid := range r.pids() {
 		if found, err := peek(unix.P_PID, pid); err == nil && found == pid {
 			r.reap(pid)
 		}
 	}
+}
+
+func (r *Reaper) knows(pid int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.procs[pid] != nil
 }
 
 func (r *Reaper) pids() []int {
