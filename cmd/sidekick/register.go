@@ -46,7 +46,9 @@ take the key out and end it with exit code 0.`,
 			defer stop()
 			// A write to a log that nobody reads any more must not end it.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
-			register(ctx, &config.Config{Programs: []config.Program{program}, Registry: registry}, newLogger(os.Stderr, "text"))
+			log, finish := newMessages("text")
+			defer finish()
+			register(ctx, &config.Config{Programs: []config.Program{program}, Registry: registry}, log)
 			return nil
 		},
 	}

@@ -131,7 +131,9 @@ func (o *runOptions) runCommand(flags *pflag.FlagSet, argv []string, signals cha
 		}
 		c = &config.Config{Programs: []config.Program{program}, Registry: registry}
 	}
-	return runSingle(argv, c, o.drain, newLogger(os.Stderr, o.logFormat), signals), nil
+	log, finish := newMessages(o.logFormat)
+	defer finish()
+	return runSingle(argv, c, o.drain, log, signals), nil
 }
 
 // closeTimeout bounds what comes after the last program's end: the goodbye to
