@@ -61,7 +61,7 @@ func newRootCommand() *cobra.Command {
 			}
 		},
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // ours is newCompletionCommand
 	root.AddCommand(
 		newRunCommand(earlysignal.C),
 		newCheckCommand(),
@@ -79,8 +79,10 @@ func newRootCommand() *cobra.Command {
 		newReloadCommand(),
 		newHealthCommand(),
 		newVersionCommand(),
+		newCompletionCommand(),
 		newExecCommand(),
 	)
+	addCompletion(root)
 	return root
 }
 

@@ -78,6 +78,8 @@ func TestUsageErrors(t *testing.T) {
 		"start":                                                 "arg",
 		"restart web --timeout 0s":                              "--timeout",
 		"schema extra":                                          "unknown command",
+		"completion":                                            "accepts 1 arg",
+		"completion tcsh":                                       "invalid argument \"tcsh\"",
 		"check extra":                                           "unknown command",
 		"exec":                                                  "cannot be run by hand",
 	} {
