@@ -35,6 +35,7 @@ const dockerfile = `FROM scratch
 COPY sidekick sidekick-hub /usr/local/bin/
 COPY app /app
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=1h CMD ["/usr/local/bin/sidekick", "health"]
 ENTRYPOINT ["/usr/local/bin/sidekick", "run"]
 `
 
