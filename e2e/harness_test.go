@@ -256,11 +256,15 @@ func (i *instance) child() int {
 }
 
 func (i *instance) cleanup() {
+	orphans := processes(i.cmd.Process.Pid) // of one that is no PID 1, and was not stopped
 	if i.pid > 1 {
 		_ = unix.Kill(i.pid, unix.SIGKILL)
 	}
 	_ = i.cmd.Process.Kill()
 	<-i.ended
+	for _, p := range orphans {
+		_ = unix.Kill(p.pid, unix.SIGKILL)
+	}
 	if i.t.Failed() {
 		i.t.Logf("stdout:\n%s\nstderr:\n%s", i.out(), i.log())
 	}
