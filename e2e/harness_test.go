@@ -256,7 +256,12 @@ func (i *instance) child() int {
 }
 
 func (i *instance) cleanup() {
-	orphans := processes(i.cmd.Process.Pid) // of one that is no PID 1, and was not stopped
+	var orphans []process // of one that is no PID 1 and was not stopped
+	select {
+	case <-i.ended:
+	default:
+		orphans = processes(i.cmd.Process.Pid)
+	}
 	if i.pid > 1 {
 		_ = unix.Kill(i.pid, unix.SIGKILL)
 	}
