@@ -17,6 +17,7 @@ func (f *file) check() {
 	f.checkPorts()
 	f.checkKeys()
 	f.checkFormats()
+	f.checkLogFiles()
 	f.checkDependencies()
 	f.checkCycles()
 }

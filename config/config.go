@@ -60,6 +60,8 @@ type Launch struct {
 	// Watchdog: no WATCHDOG=1 for this long is failed health; 0: off. It needs
 	// Notify.
 	Watchdog time.Duration
+	// Inherit: it has sidekick's own stdout and stderr (`logging.to: inherit`).
+	Inherit bool
 }
 
 // EnvFromFile is one variable whose value is the content of a file, without a
@@ -111,6 +113,7 @@ type Policy struct {
 	StartTimeout time.Duration
 	// RestartUnhealthy is `healthcheck.on_failure: restart`.
 	RestartUnhealthy bool
+	Logging          Logging
 }
 
 // RestartMode says after which ends a program is started again.

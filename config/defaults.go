@@ -40,6 +40,7 @@ func DefaultProgram(name string) Program {
 		StopGracePeriod: 5 * time.Second,
 		KillMode:        KillMixed,
 		StartTimeout:    DefaultStartTimeout,
+		Logging:         Logging{To: LogStdout, Format: LogText, MaxSize: 10_000_000, MaxFiles: 5},
 	}}
 }
 

@@ -130,6 +130,8 @@ func keyOf(in reflect.Type, field string) string {
 	switch {
 	case field == "Checks" || field == "RestartUnhealthy":
 		return "healthcheck"
+	case field == "Inherit":
+		return "logging"
 	case field == "Group" && in == reflect.TypeFor[Launch]():
 		return "user"
 	case field == "Group":

@@ -62,6 +62,7 @@ func TestDefaults(t *testing.T) {
 				StopGracePeriod: 5 * time.Second,
 				KillMode:        KillMixed,
 				StartTimeout:    time.Minute,
+				Logging:         Logging{To: LogStdout, Format: LogText, MaxSize: 10_000_000, MaxFiles: 5},
 			},
 		}},
 		Registry: Registry{
@@ -97,6 +98,7 @@ func TestEveryKey(t *testing.T) {
 		StopGracePeriod:  10 * time.Second,
 		KillMode:         KillGroup,
 		StartTimeout:     time.Minute,
+		Logging:          DefaultProgram("").Policy.Logging,
 		Checks: []Check{{
 			Kind: ProbeHTTP, URL: "http://:8000/healthz?full=1",
 			Headers: map[string]string{"X-Probe": "1"}, Status: []int{200, 204},
@@ -116,7 +118,8 @@ func TestEveryKey(t *testing.T) {
 	db.Policy.Checks = []Check{TCPCheck(5432)}
 	db.Policy.Register = []Registration{{Port: Port{5432, "tcp"}, Key: "db/main"}}
 	migrate := DefaultProgram("migrate")
-	migrate.Launch.Command = []string{"migrate"}
+	migrate.Launch.Command, migrate.Launch.Inherit = []string{"migrate"}, true
+	migrate.Policy.Logging.To = LogInherit
 	migrate.Policy.Restart = Restart{Mode: RestartOnFailure}
 	migrate.Policy.DependsOn = []Dependency{{"db", Started}}
 	cache := DefaultProgram("cache")
@@ -164,6 +167,7 @@ func confined() Program {
 		Notify: true, Watchdog: 30 * time.Second,
 	}
 	p.Policy.StartTimeout = 5 * time.Minute
+	p.Policy.Logging = Logging{To: LogFile, Format: LogJSON, Path: "/etc/log/confined.log", MaxSize: 512 << 20, MaxFiles: 3}
 	p.Policy.RestartUnhealthy = true
 	check := DefaultCheck()
 	check.Kind, check.Command = ProbeExec, []string{"pg_isready", "-U", "my user"}
@@ -195,7 +199,6 @@ func TestContractKeys(t *testing.T) {
 		paths = append(paths, p.Path)
 	}
 	want := strings.Fields(`
-		programs.web.logging.path programs.web.logging.max_size programs.web.logging.max_files
 		control.supervisorctl`)
 	if d := cmp.Diff(want, paths); d != "" {
 		t.Error(d)
@@ -383,7 +386,7 @@ func TestDocumentedFile(t *testing.T) {
 		t.Error(err)
 	}
 	for key := range (&program{}).keys() {
-		if key != "logging" && !strings.Contains(file, "\n    "+key+":") {
+		if !strings.Contains(file, "\n    "+key+":") {
 			t.Errorf("docs/file.md does not name %s", key)
 		}
 	}

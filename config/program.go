@@ -17,6 +17,7 @@ type program struct {
 	given    map[string]value
 	depends  []value // parallel to Policy.DependsOn
 	register []value // parallel to Policy.Register
+	logging  map[string]value
 	// badRegister: not all of `register` could be read, so nobody knows
 	// what would be checked. badNotify: nor whether `notify` is meant.
 	badRegister, badNotify bool
@@ -69,7 +70,7 @@ func (p *program) keys() table {
 		"kill_mode":          set(&policy.KillMode, oneOf([]KillMode{KillMixed, KillGroup, KillProcess})),
 		"healthcheck":        p.readHealthcheck,
 		"register":           p.readRegister,
-		"logging":            readLogging,
+		"logging":            p.readLogging,
 	}
 }
 
@@ -157,18 +158,6 @@ func readBackoff(v value, b *Backoff) {
 		at = given["initial"]
 	}
 	at.problem("initial %s is longer than max %s", b.Initial, b.Max)
-}
-
-// readLogging accepts what is done anyway.
-func readLogging(v value) {
-	var ignored string
-	v.keys(table{
-		"to":        set(&ignored, oneOf([]string{"stdout"}, "file", "none", "inherit")),
-		"format":    set(&ignored, oneOf([]string{"text"}, "raw", "json")),
-		"path":      notYet,
-		"max_size":  notYet,
-		"max_files": notYet,
-	})
 }
 
 // readDependsOn reads a list of programs, or a mapping of programs to a

@@ -46,6 +46,9 @@ func programWarnings(p *Program) []string {
 		}
 	}
 	commandWarnings(&p.Launch, p.Launch.Command, func(format string, args ...any) { warn("command", format, args...) })
+	if w := loggingWarning(p.Policy.Logging); w != "" {
+		warn("logging.path", "%s", w)
+	}
 	for _, c := range p.Policy.Checks {
 		if c.Kind == ProbeExec {
 			commandWarnings(&p.Launch, c.Command, func(format string, args ...any) { warn("healthcheck.exec", format, args...) })
