@@ -66,7 +66,7 @@ var arrows = map[string][]string{
 	"health":                   {"config", "guard"},
 	"hub":                      {},
 	"hub/embed":                {},
-	"logs":                     {},
+	"logs":                     {"config"},
 	"procstat":                 {},
 	"registrar":                {"config", "events", "guard"}, // not supervisor: run.go carries the few facts across
 	"registrar/etcd":           {"config", "registrar"},

@@ -2,35 +2,46 @@ package logs
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
+
+	"sidekick/config"
 )
 
-func TestFrame(t *testing.T) {
+func TestCut(t *testing.T) {
 	mib := strings.Repeat("m", maxLine)
 	for _, tc := range []struct {
-		name, data, framed, rest string
+		name, data, lines, rest string
+		piece                   bool
 	}{
-		{"nothing", "", "", ""},
-		{"an unfinished line", "ab", "", "ab"},
-		{"a line", "ab\n", "web | ab\n", ""},
-		{"lines and a rest", "a\n\nb\nc", "web | a\nweb | \nweb | b\n", "c"},
-		{"bytes that are no text", "\x00\xff\xfe\r\n", "web | \x00\xff\xfe\r\n", ""},
-		{"1 MiB without a newline waits", mib, "", mib},
-		{"1 MiB is whole", mib + "\n", "web | " + mib + "\n", ""},
-		{"1 MiB and a byte is two pieces", mib + "x\n", "web | " + mib + "\nweb | x\n", ""},
-		{"1 MiB and a byte, unfinished", mib + "x", "web | " + mib + "\n", "x"},
-		{"2 MiB is two pieces and no empty line", mib + mib + "\n", "web | " + mib + "\nweb | " + mib + "\n", ""},
+		{"nothing", "", "", "", false},
+		{"an unfinished line", "ab", "", "ab", false},
+		{"lines and a rest", "a\n\nb\nc", "a\n\nb\n", "c", false},
+		{"1 MiB without a newline waits", mib, "", mib, false},
+		{"1 MiB is whole", mib + "\n", mib + "\n", "", false},
+		{"1 MiB and a byte", mib + "x", mib, "x", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			framed, rest := frame(nil, []byte("web | "), []byte(tc.data), 0)
-			if string(framed) != tc.framed || string(rest) != tc.rest {
-				t.Errorf("framed %.80q (%d bytes), rest %.80q (%d bytes)\nwant   %.80q (%d bytes), rest %.80q (%d bytes)",
-					framed, len(framed), rest, len(rest), tc.framed, len(tc.framed), tc.rest, len(tc.rest))
+			lines, rest, piece := cut([]byte(tc.data), 0)
+			if string(lines) != tc.lines || string(rest) != tc.rest || piece != tc.piece {
+				t.Errorf("%.80q (%d bytes), rest %.80q (%d bytes), piece %t", lines, len(lines), rest, len(rest), piece)
 			}
 		})
 	}
+}
+
+// framed is all of a block in its frame.
+func framed(f frame, at time.Time, block []byte, piece bool) (all []byte) {
+	for len(block) > 0 {
+		var out []byte
+		out, block = f.append(nil, at, block, piece)
+		all = append(all, out...)
+	}
+	return all
 }
 
 // However the bytes of an output are cut into reads, they give the same lines,
@@ -40,19 +51,50 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte("\n\n\n"), uint8(1))
 	f.Add([]byte{0, 0xff, '\n', 'x'}, uint8(2))
 	f.Fuzz(func(t *testing.T, data []byte, step uint8) {
-		prefix := []byte("p|")
-		whole, wholeRest := frame(nil, prefix, data, 0)
-		if got := append(unframe(t, whole, prefix), wholeRest...); !bytes.Equal(got, data) {
+		fr := newFrame(config.LogText, "p", Stdout, []byte("p|"))
+		whole, wholeRest, _ := cut(data, 0)
+		if got := append(unframe(t, framed(fr, time.Time{}, whole, false), fr.prefix), wholeRest...); !bytes.Equal(got, data) {
 			t.Errorf("%q came out as %q", data, got)
 		}
-		var framed, rest []byte
+		var lines, rest []byte
 		for chunk := range chunks(data, int(step)+1) {
 			seen := len(rest)
-			framed, rest = frame(framed, prefix, append(rest, chunk...), seen)
-			rest = bytes.Clone(rest)
+			some, left, _ := cut(append(rest, chunk...), seen)
+			lines, rest = append(lines, some...), bytes.Clone(left)
 		}
-		if !bytes.Equal(framed, whole) || !bytes.Equal(rest, wholeRest) {
-			t.Errorf("in reads of %d: %q, rest %q\nat once: %q, rest %q", int(step)+1, framed, rest, whole, wholeRest)
+		if !bytes.Equal(lines, whole) || !bytes.Equal(rest, wholeRest) {
+			t.Errorf("in reads of %d: %q, rest %q\nat once: %q, rest %q", int(step)+1, lines, rest, whole, wholeRest)
+		}
+	})
+}
+
+// Whatever a program prints, json is one valid object a line, of which the line
+// is what encoding/json would make of it.
+func FuzzJSON(f *testing.F) {
+	f.Add([]byte("a \"quoted\" \\ line\twith\x00 NUL, \xff\xfe, é, \u2028 and \x7f\r"), true)
+	f.Fuzz(func(t *testing.T, line []byte, piece bool) {
+		line = bytes.ReplaceAll(line, []byte("\n"), nil)
+		at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+		fr := newFrame(config.LogJSON, "web-1", Stderr, nil)
+		out := framed(fr, at, append(bytes.Clone(line), '\n'), piece)
+		if bytes.Count(out, newline) != 1 || !utf8.Valid(out) {
+			t.Fatalf("%q", out)
+		}
+		var got struct {
+			Time                  time.Time
+			Program, Stream, Line string
+			Partial               bool
+		}
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatalf("%v: %q", err, out)
+		}
+		quoted, _ := json.Marshal(string(line))
+		var same string
+		if json.Unmarshal(quoted, &same); same != got.Line {
+			t.Errorf("%q came out as %q, want %q", line, got.Line, same)
+		}
+		if !got.Time.Equal(at) || got.Program != "web-1" || got.Stream != "stderr" || got.Partial != piece {
+			t.Errorf("%+v", got)
 		}
 	})
 }
@@ -83,7 +125,7 @@ func unframe(t *testing.T, framed, prefix []byte) (plain []byte) {
 }
 
 func TestPrefix(t *testing.T) {
-	l := newLayout([]string{"web", "database", "a", "b", "c", "d"})
+	l := newLayout(named("web", "database", "a", "b", "c", "d"))
 	for _, tc := range []struct {
 		program string
 		colour  bool

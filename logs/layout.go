@@ -3,6 +3,8 @@ package logs
 import (
 	"strconv"
 	"strings"
+
+	"sidekick/config"
 )
 
 // layout is how the names of programs are shown. It is never changed.
@@ -11,11 +13,11 @@ type layout struct {
 	place map[string]int
 }
 
-func newLayout(names []string) *layout {
-	l := &layout{place: make(map[string]int, len(names))}
-	for i, name := range names {
-		l.width = max(l.width, len(name))
-		l.place[name] = i
+func newLayout(programs []config.Program) *layout {
+	l := &layout{place: make(map[string]int, len(programs))}
+	for i, p := range programs {
+		l.width = max(l.width, len(p.Name))
+		l.place[p.Name] = i
 	}
 	return l
 }

@@ -1,15 +1,16 @@
-// Package logs carries what the programs print to the container's own stdout
-// and stderr, line by line, each behind the name of its program.
+// Package logs carries what the programs print to where it is to go: the
+// container's own stdout and stderr, files, or nowhere. It keeps the last lines
+// of each program in memory, and writes sidekick's own messages.
 //
 // Every stream of every life of a program is a pipe with one goroutine that
-// reads it, cuts it into lines and writes them. Lines are never mixed, since
-// one lock goes with each file of the container that they are written to.
+// reads it, a block at a time, and passes whole lines on.
 //
-// Two rules keep programs and PID 1 alive. The pipes are read as long as
-// somebody has them open, whatever became of the container's stdout: a closed
-// pipe would be a SIGPIPE for the program. And sidekick's own messages go
-// through a bounded queue, so that a reader of the container's stderr who has
-// stopped reading never stops the caller.
+// Three rules keep programs and PID 1 alive. The pipes are read as long as
+// somebody has them open, whatever became of the place where the lines go: a
+// closed pipe would be a SIGPIPE for the program. A reader of the container's
+// stdout who has stopped reading is waited for less than a second, then lines
+// are dropped and counted. And sidekick's own messages go through a bounded
+// queue, so that nobody who logs ever waits.
 package logs
 
 import (
@@ -17,26 +18,35 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sidekick/config"
 )
 
-// Collector reads the programs' output and writes whole lines "web | line" to
-// the container's own stdout and stderr. Its methods may be called from any
-// goroutine.
+// Collector reads the programs' output and passes it on. Its methods may be
+// called from any goroutine.
 type Collector struct {
+	// Owner finds the user and group of new log files from `user`; nil: they
+	// are ours. It is set before the first Configure.
+	Owner func(user, group string) (uid, gid uint32, err error)
+
 	stdout, stderr *sink
 	messages       *messages
-	layout         atomic.Pointer[layout]
+	log            atomic.Pointer[slog.Logger]
+	free           buffers
 	readers        sync.WaitGroup // one for each stream
 
-	mu      sync.Mutex // owns what follows
-	closed  bool
-	streams map[*stream]struct{} // those not at their end
+	mu       sync.Mutex // owns what follows
+	closed   bool
+	programs map[string]*program
+	files    map[string]*logFile  // by path: those of the configuration
+	streams  map[*stream]struct{} // those not at their end
 }
 
 // NewCollector returns a collector that writes to the files given, normally
@@ -46,43 +56,173 @@ type Collector struct {
 // is set to something (no-color.org).
 func NewCollector(stdout, stderr *os.File) *Collector {
 	out, err := newSinks(stdout, stderr, os.Getenv("NO_COLOR") == "")
-	c := &Collector{stdout: out, stderr: err, messages: newMessages(err), streams: map[*stream]struct{}{}}
-	c.SetNames(nil)
+	c := &Collector{stdout: out, stderr: err,
+		programs: map[string]*program{}, files: map[string]*logFile{}, streams: map[*stream]struct{}{}}
+	c.SetLog(slog.New(slog.DiscardHandler))
+	own := c.program(Sidekick)
+	own.configured = true
+	c.messages = newMessages(err, own)
 	return c
 }
 
-// SetNames tells which programs there are: their prefixes are padded to the
-// longest name, and each has its colour by its place. It also changes the
-// prefixes of streams that are open.
-func (c *Collector) SetNames(names []string) {
-	c.layout.Store(newLayout(slices.Clone(names)))
+// SetLog sets where the collector says what is wrong with a log file.
+func (c *Collector) SetLog(log *slog.Logger) { c.log.Store(log) }
+
+// program finds or makes what is kept of a program. Called with mu held.
+func (c *Collector) program(name string) *program {
+	p := c.programs[name]
+	if p == nil {
+		p = &program{ring: ring{program: name}}
+		p.route.Store(&route{})
+		c.programs[name] = p
+	}
+	return p
 }
 
-// Open returns the write ends of two fresh pipes, for the stdout and stderr of
-// one life of a program. The caller closes both after the fork; a stream ends
-// when the last process that has it open is gone, which may be long after the
-// program's own end. Both ends are close-on-exec. The write ends are blocking,
-// as every program expects of its stdout: Go's own os.Pipe would hand the child
-// an O_NONBLOCK descriptor, or rely on everybody calling Fd.
+// Configure tells which programs there are and where their lines go; streams
+// that are open follow from the next line on.
+func (c *Collector) Configure(programs []config.Program) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	for _, p := range c.programs {
+		p.configured = p.ring.program == Sidekick
+	}
+	before := c.files
+	c.files = map[string]*logFile{}
+	layout := newLayout(programs)
+	for i := range programs {
+		p := c.program(programs[i].Name)
+		p.configured = true
+		p.route.Store(c.newRoute(&programs[i], layout, before))
+	}
+	for _, p := range c.programs {
+		c.forget(p)
+	}
+	for path, f := range before {
+		if c.files[path] != f {
+			c.readers.Go(f.close) // in a goroutine, for a disk may hang
+		}
+	}
+}
+
+// forget drops a program that the configuration does not have, once its last
+// stream is at its end. Called with mu held.
+func (c *Collector) forget(p *program) {
+	if p.configured || p.open > 0 {
+		return
+	}
+	delete(c.programs, p.ring.program)
+	p.ring.mu.Lock()
+	defer p.ring.mu.Unlock()
+	for _, f := range p.ring.followers {
+		f.gone()
+	}
+}
+
+// newRoute makes the route of a program. A file that was there before is gone on
+// with. Called with mu held.
+func (c *Collector) newRoute(p *config.Program, l *layout, before map[string]*logFile) *route {
+	logging := p.Policy.Logging
+	r := &route{inherit: p.Launch.Inherit, format: logging.Format}
+	var prefix [2][]byte
+	switch logging.To {
+	case config.LogFile:
+		f := c.newFile(p, before[logging.Path])
+		r.to, r.exact = [2]writer{f, f}, logging.Format == config.LogRaw
+		prefix[0] = []byte(p.Name + " | ")
+		prefix[1] = prefix[0]
+	case config.LogStdout, config.LogInherit: // inherit: of an earlier life that has pipes
+		r.to = [2]writer{c.stdout, c.stderr}
+		prefix = [2][]byte{l.prefix(p.Name, c.stdout.colour), l.prefix(p.Name, c.stderr.colour)}
+	}
+	for i, stream := range streams {
+		r.frames[i] = newFrame(logging.Format, p.Name, stream, prefix[i])
+	}
+	return r
+}
+
+func (c *Collector) newFile(p *config.Program, f *logFile) *logFile {
+	if f == nil {
+		user, group := p.Launch.User, p.Launch.Group
+		f = &logFile{program: p.Name, path: p.Policy.Logging.Path, log: c.log.Load, owner: func() (uid, gid int, ok bool) {
+			if c.Owner == nil || user == "" {
+				return 0, 0, false
+			}
+			u, g, err := c.Owner(user, group)
+			return int(u), int(g), err == nil
+		}}
+		f.maxSize, f.maxFiles = p.Policy.Logging.MaxSize, p.Policy.Logging.MaxFiles
+	} else {
+		c.readers.Go(func() { f.limit(p.Policy.Logging) }) // not here: a disk may hang
+	}
+	c.files[f.path] = f
+	return f
+}
+
+// Reopen opens all log files anew: somebody has renamed them (logrotate). It
+// does not wait for that.
+func (c *Collector) Reopen() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	for _, f := range c.files {
+		c.readers.Go(f.reopen)
+	}
+}
+
+// Open returns what one life of a program gets as stdout and stderr: the write
+// ends of two fresh pipes, or with `to: inherit` our own. The caller closes both
+// after the fork; a stream ends when the last process that has it open is gone,
+// which may be long after the program's own end. Both are close-on-exec. The
+// write ends are blocking, as every program expects of its stdout: Go's own
+// os.Pipe would hand the child an O_NONBLOCK descriptor, or rely on everybody
+// calling Fd.
 func (c *Collector) Open(program string) (stdout, stderr *os.File, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, nil, errors.New("cannot open logs: they are closed")
 	}
-	outRead, stdout, err := pipe(program + " stdout")
+	p := c.programs[program]
+	if p == nil { // nobody has told us
+		p = c.program(program)
+		unknown := config.DefaultProgram(program)
+		p.route.Store(c.newRoute(&unknown, newLayout(nil), nil))
+	}
+	first, second := pipe, pipe
+	if p.route.Load().inherit {
+		first, second = duplicate(c.stdout.file), duplicate(c.stderr.file)
+	}
+	outRead, stdout, err := first(program + " stdout")
 	if err != nil {
 		return nil, nil, err
 	}
-	errRead, stderr, err := pipe(program + " stderr")
+	errRead, stderr, err := second(program + " stderr")
 	if err != nil {
 		outRead.Close()
 		stdout.Close()
 		return nil, nil, err
 	}
-	c.follow(&stream{program: program, from: outRead, to: c.stdout, layout: &c.layout})
-	c.follow(&stream{program: program, from: errRead, to: c.stderr, layout: &c.layout})
+	c.follow(p, 0, outRead)
+	c.follow(p, 1, errRead)
 	return stdout, stderr, nil
+}
+
+// duplicate makes a function that returns no pipe, but a file of ours again.
+func duplicate(file *os.File) func(string) (none, dup *os.File, err error) {
+	return func(name string) (none, dup *os.File, err error) {
+		number := -1
+		onFD(file, func(fd int) { number, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3) })
+		if err != nil || number < 0 {
+			return nil, nil, fmt.Errorf("cannot hand on our own %s: %w", name, errors.Join(err, unix.EBADF))
+		}
+		return nil, os.NewFile(uintptr(number), name), nil
+	}
 }
 
 // pipe returns a pipe whose read end waits in Go's poller, so that closing it
@@ -101,16 +241,24 @@ func pipe(name string) (read, write *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
 }
 
-// follow starts the goroutine that reads s. It ends at EOF, or when Close
-// closes the read end. Called with mu held.
-func (c *Collector) follow(s *stream) {
+// follow starts the goroutine that reads a stream, if there is one. It ends at
+// EOF, or when Close closes the read end. Called with mu held.
+func (c *Collector) follow(p *program, number uint8, from *os.File) {
+	if from == nil {
+		return
+	}
+	s := &stream{program: p, number: number, from: from}
+	s.conn, _ = from.SyscallConn() // fails without a file only
 	c.streams[s] = struct{}{}
+	p.open++
 	c.readers.Go(func() {
-		s.copy()
+		s.copy(&c.free)
 		s.from.Close()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.streams, s)
+		p.open--
+		c.forget(p)
 	})
 }
 
@@ -120,18 +268,12 @@ func (c *Collector) follow(s *stream) {
 // written as soon as stderr is read again.
 func (c *Collector) Messages() io.Writer { return c.messages }
 
-// Discarded returns how many lines were lost because the container's stdout or
-// stderr did not take them, for instance because its reader is gone.
-func (c *Collector) Discarded() uint64 {
-	return c.stdout.discarded.Load() + c.stderr.discarded.Load()
-}
-
 // Close waits until all streams have ended and all messages are written, or
 // until ctx ends; then it closes what is still open. It is the last call:
 // messages written after it began may be lost, and Open fails. When ctx ends
 // first, somebody still has a pipe open, or nobody reads the container's
-// stdout. A goroutine in such a write cannot be ended by anybody but the
-// kernel, and stays until the process exits.
+// stdout, or a disk hangs. A goroutine in such a write cannot be ended by anybody
+// but the kernel, and stays until the process exits.
 func (c *Collector) Close(ctx context.Context) {
 	c.mu.Lock()
 	c.closed = true
@@ -147,7 +289,13 @@ func (c *Collector) Close(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 		c.abandon()
+		select { // the last unfinished lines
+		case <-done:
+		case <-time.After(pollPace * time.Millisecond):
+		}
 	}
+	c.stdout.close()
+	c.stderr.close()
 }
 
 // abandon closes all read ends, which ends the readers that wait for input.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sidekick/config"
 )
 
 // end is far more than any wait of a test that passes.
@@ -67,6 +69,22 @@ func open(t *testing.T, c *Collector, program string) (stdout, stderr *os.File) 
 	return stdout, stderr
 }
 
+// named are programs with every default.
+func named(names ...string) (all []config.Program) {
+	for _, name := range names {
+		all = append(all, config.DefaultProgram(name))
+	}
+	return all
+}
+
+// logging is one program with this logging.
+func logging(name string, l config.Logging) []config.Program {
+	p := config.DefaultProgram(name)
+	p.Policy.Logging = l
+	p.Launch.Inherit = l.To == config.LogInherit
+	return []config.Program{p}
+}
+
 // closeIn closes c and fails the test if that takes until d.
 func closeIn(t *testing.T, c *Collector, d time.Duration) {
 	t.Helper()
@@ -84,7 +102,7 @@ func printed(t *testing.T, print func(stdout, stderr *os.File)) (stdout, stderr 
 	t.Helper()
 	out, err := newCapture(t), newCapture(t)
 	c := NewCollector(out.File, err.File)
-	c.SetNames([]string{"web"})
+	c.Configure(named("web"))
 	w, e := open(t, c, "web")
 	print(w, e)
 	w.Close()
@@ -199,7 +217,7 @@ func checkLines(t *testing.T, text string, streams, lines int) {
 func TestCollectorAlignsPrefixes(t *testing.T) {
 	r, w := rawPipe(t)
 	c := NewCollector(w, w)
-	c.SetNames([]string{"web", "worker"})
+	c.Configure(named("web", "worker"))
 	stdout, stderr := open(t, c, "web")
 	read := func() string {
 		buf := make([]byte, 100)
@@ -210,7 +228,7 @@ func TestCollectorAlignsPrefixes(t *testing.T) {
 	if got := read(); got != "web    | one\n" {
 		t.Errorf("%q", got)
 	}
-	c.SetNames([]string{"web"}) // a reload took the other one away
+	c.Configure(named("web")) // a reload took the other one away
 	io.WriteString(stdout, "two\n")
 	if got := read(); got != "web | two\n" {
 		t.Errorf("%q", got)
@@ -273,8 +291,8 @@ func TestCloseWithAStreamThatStaysOpen(t *testing.T) {
 
 func TestOpenLeaksNoDescriptors(t *testing.T) {
 	out := newCapture(t)
-	c := NewCollector(out.File, out.File)
 	before := descriptors(t)
+	c := NewCollector(out.File, out.File)
 	for range 100 {
 		stdout, stderr := open(t, c, "web")
 		stdout.Close()

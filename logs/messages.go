@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // queueLength is how many of sidekick's own messages wait for a slow reader.
@@ -14,6 +15,7 @@ const queueLength = 1024
 // goroutine that empties it.
 type messages struct {
 	to      *sink
+	own     *program // which keeps them
 	queue   chan []byte
 	dropped atomic.Uint64 // since the last report
 	finish  func()        // asks the goroutine to empty the queue and end
@@ -23,22 +25,28 @@ type messages struct {
 
 // newMessages starts the goroutine, which ends after finish, when the queue is
 // empty.
-func newMessages(to *sink) *messages {
-	m := &messages{to: to, queue: make(chan []byte, queueLength), quit: make(chan struct{}), done: make(chan struct{})}
+func newMessages(to *sink, own *program) *messages {
+	m := &messages{to: to, own: own, queue: make(chan []byte, queueLength), quit: make(chan struct{}), done: make(chan struct{})}
 	m.finish = sync.OnceFunc(func() { close(m.quit) })
 	go m.drain()
 	return m
 }
 
-// Write puts one message into the queue, or drops it where that is full. It
-// copies p, which belongs to the caller again after it (io.Writer).
+// Write keeps one message and puts it into the queue, or drops it where that is
+// full. It copies p, which belongs to the caller again after it (io.Writer).
 func (m *messages) Write(p []byte) (int, error) {
+	m.own.take(1, time.Now(), p, false, nil) // its route leads nowhere
 	select {
 	case m.queue <- bytes.Clone(p):
 	default:
-		m.dropped.Add(1)
+		m.drop()
 	}
 	return len(p), nil
+}
+
+func (m *messages) drop() {
+	m.dropped.Add(1)
+	m.own.dropped.Add(1)
 }
 
 func (m *messages) drain() {
@@ -65,14 +73,19 @@ func (m *messages) deliverRest() {
 	}
 }
 
-// deliver writes one message, and after the last one in the queue how many
-// were dropped behind it.
+// deliver writes one message, however long its reader takes, and after the last
+// one in the queue how many were dropped behind it.
 func (m *messages) deliver(message []byte) {
-	m.to.write(message)
+	for m.to.write(message, time.Now().Add(patience)) > 0 {
+		if !m.to.again() {
+			m.drop()
+			return
+		}
+	}
 	if len(m.queue) > 0 {
 		return
 	}
 	if n := m.dropped.Swap(0); n > 0 {
-		m.to.write(fmt.Appendf(nil, "sidekick: %d messages were dropped, stderr was not read\n", n))
+		m.to.write(fmt.Appendf(nil, "sidekick: %d messages were dropped, stderr was not read\n", n), time.Now().Add(patience))
 	}
 }

@@ -2,9 +2,10 @@ package logs
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,25 +13,65 @@ import (
 // sink is one of the container's own streams.
 type sink struct {
 	*gate
-	file      *os.File
-	colour    bool
-	discarded atomic.Uint64 // lines that could not be written
+	file   *os.File
+	colour bool
+	// own is a descriptor of the file opened anew, non-blocking, or -1 where that
+	// cannot be. O_NONBLOCK of file itself is not ours to set: it belongs to the
+	// open file description, which others share. Used by who has the turn.
+	own     int
+	regular bool // a file on a disk, which has no reader to wait for
 }
 
 // gate lets one writer at a time into a file. Two sinks on the same file, such
 // as a terminal, have the same gate.
 type gate struct {
-	mu   sync.Mutex
-	torn bool // owned by mu: the last write ended within a line
+	turn     chan struct{} // full while somebody writes
+	closed   chan struct{} // nobody waits any more
+	shut     func()        // closes it
+	revivers sync.WaitGroup
+
+	// Owned by whoever has the turn: the rest of a line that is half written,
+	// and a channel that is closed when somebody reads again, nil as long as
+	// somebody does.
+	rest  []byte
+	stuck chan struct{}
+}
+
+func newGate() *gate {
+	g := &gate{turn: make(chan struct{}, 1), closed: make(chan struct{})}
+	g.shut = sync.OnceFunc(func() { close(g.closed) })
+	return g
 }
 
 func newSinks(stdout, stderr *os.File, colour bool) (out, err *sink) {
-	out = &sink{gate: &gate{}, file: stdout, colour: colour && isTerminal(stdout)}
-	err = &sink{gate: &gate{}, file: stderr, colour: colour && isTerminal(stderr)}
+	out = newSink(stdout, newGate(), colour)
 	if sameFile(stdout, stderr) {
-		err.gate = out.gate
+		return out, newSink(stderr, out.gate, colour)
 	}
-	return out, err
+	return out, newSink(stderr, newGate(), colour)
+}
+
+func newSink(file *os.File, g *gate, colour bool) *sink {
+	info, err := file.Stat()
+	return &sink{gate: g, file: file, colour: colour && isTerminal(file), own: reopen(file),
+		regular: err == nil && info.Mode().IsRegular()}
+}
+
+// reopen opens a pipe or terminal anew through /proc, which needs the right to
+// its inode: a user who did not make the pipe has none.
+func reopen(file *os.File) (fd int) {
+	fd = -1
+	info, err := file.Stat()
+	if err != nil || info.Mode()&(os.ModeNamedPipe|os.ModeCharDevice) == 0 {
+		return fd // a regular file never blocks, a socket cannot be opened
+	}
+	onFD(file, func(number int) {
+		fd, err = unix.Open(fmt.Sprintf("/proc/self/fd/%d", number), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return -1
+	}
+	return fd
 }
 
 func sameFile(a, b *os.File) bool {
@@ -59,50 +100,211 @@ func onFD(f *os.File, do func(fd int)) {
 	}
 }
 
-// write writes whole lines, and blocks as long as nobody reads. Lines that the
-// file does not take are discarded and counted: programs are not to notice.
-func (s *sink) write(lines []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.torn {
-		// The file was full within a line; what follows is a line of its own.
-		s.torn = s.push([]byte("\n")) == 0
+// enter waits for the turn until then.
+func (g *gate) enter(by time.Time) bool {
+	select {
+	case g.turn <- struct{}{}:
+		return true
+	default:
 	}
-	n := s.push(lines)
-	if n < len(lines) {
-		s.discarded.Add(uint64(bytes.Count(lines[n:], []byte("\n"))))
-		s.torn = s.torn || n > 0 && lines[n-1] != '\n'
+	late := time.NewTimer(time.Until(by))
+	defer late.Stop()
+	select {
+	case g.turn <- struct{}{}:
+		return true
+	case <-late.C:
+		return false
 	}
+}
+
+func (g *gate) leave() { <-g.turn }
+
+// write writes whole lines, which a slow reader delays until by. When nobody
+// has read for so long, lines are no longer waited for, until somebody reads
+// again. Of a line that is half written the rest is kept and comes first then.
+func (s *sink) write(lines []byte, by time.Time) (lost int) {
+	if !s.enter(by) {
+		return countLines(lines)
+	}
+	defer s.leave()
+	if lost, flushed := s.flush(by); !flushed {
+		return lost + countLines(lines)
+	}
+	n, err := s.push(lines, by)
+	left := lines[n:]
+	if len(left) == 0 {
+		return 0
+	}
+	if n > 0 && lines[n-1] != '\n' {
+		end := bytes.IndexByte(left, '\n') + 1
+		s.rest, left = bytes.Clone(left[:end]), left[end:]
+	}
+	return countLines(left) + s.failed(err)
+}
+
+// flush writes the rest of a half-written line.
+func (s *sink) flush(by time.Time) (lost int, done bool) {
+	if len(s.rest) == 0 {
+		return 0, true
+	}
+	n, err := s.push(s.rest, by)
+	if s.rest = s.rest[n:]; len(s.rest) > 0 {
+		return s.failed(err), false
+	}
+	s.rest = nil
+	return 0, true
+}
+
+// failed is what comes of a write that did not write all. It returns 1 when the
+// rest of a half-written line is lost with it.
+func (s *sink) failed(err error) (lost int) {
+	switch err {
+	case unix.EAGAIN:
+		s.getStuck()
+	case unix.ENOSPC, unix.EDQUOT, unix.EFBIG: // there may be room again
+	default: // the reader or terminal is gone
+		lost = min(1, len(s.rest))
+		s.rest = nil
+	}
+	return lost
 }
 
 // push writes p and returns how much of it was written. It uses write(2)
 // rather than File.Write, which raises SIGPIPE in this process when the reader
 // of descriptor 1 or 2 is gone (os/signal, "SIGPIPE").
-func (s *sink) push(p []byte) (n int) {
-	onFD(s.file, func(fd int) {
+func (s *sink) push(p []byte, by time.Time) (n int, err error) {
+	blocks, most := s.own < 0 && !s.regular, len(p)
+	if blocks {
+		most = atOnce
+	}
+	s.onFD(func(fd int) {
 		for n < len(p) {
-			m, err := unix.Write(fd, p[n:])
-			if m > 0 {
+			if blocks || err == unix.EAGAIN {
+				if err = s.wait(fd, by); err != nil {
+					return
+				}
+			}
+			var m int
+			if m, err = unix.Write(fd, p[n:min(n+most, len(p))]); m > 0 {
 				n += m
-			} else if !again(fd, err) {
+				s.unstick()
+			} else if err != unix.EAGAIN && err != unix.EINTR {
 				return
 			}
 		}
 	})
-	return n
+	return n, err
 }
 
-// again says whether a write that failed is to be repeated. Somebody else who
-// has the container's stdout, such as a program with a terminal, may have made
-// it O_NONBLOCK, so a full pipe or terminal is waited for here.
-func again(fd int, err error) bool {
-	switch err {
-	case unix.EINTR:
+func (s *sink) onFD(do func(fd int)) {
+	if s.own >= 0 {
+		do(s.own)
+	} else {
+		onFD(s.file, do)
+	}
+}
+
+const (
+	// atOnce is how much a pipe takes without blocking that has room, in bytes:
+	// a page (poll(2), PIPE_BUF in pipe(7)).
+	atOnce = 4096
+	// pollPace is for how long a descriptor is waited for, in ms, before a look
+	// at what cannot be waited for together with it.
+	pollPace = 50
+)
+
+// wait waits for room until by, or not at all while the reader is known to be
+// stuck. EAGAIN is that there is none.
+func (s *sink) wait(fd int, by time.Time) error {
+	for {
+		left := min(int(time.Until(by).Milliseconds()), pollPace)
+		if left < 0 || s.stuck != nil || s.isShut() {
+			left = 0
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, left)
+		switch {
+		case err == unix.EINTR:
+		case err != nil || n > 0:
+			return err
+		case left == 0:
+			return unix.EAGAIN
+		}
+	}
+}
+
+func (g *gate) isShut() bool {
+	select {
+	case <-g.closed:
 		return true
-	case unix.EAGAIN:
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
-		return err == nil || err == unix.EINTR
 	default:
 		return false
+	}
+}
+
+// getStuck: nobody reads. From now on nobody waits, but for one goroutine.
+func (s *sink) getStuck() {
+	if s.stuck == nil {
+		s.stuck = make(chan struct{})
+		s.revivers.Go(func() { s.reviver(s.stuck) })
+	}
+}
+
+// unstick: somebody reads. Called by who has the turn.
+func (g *gate) unstick() {
+	if g.stuck != nil {
+		close(g.stuck)
+		g.stuck = nil
+	}
+}
+
+// reviver waits until somebody reads again. It ends then, or when the gate is
+// shut.
+func (s *sink) reviver(stuck chan struct{}) {
+	for !s.isShut() {
+		ready := 0
+		s.onFD(func(fd int) {
+			ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, pollPace)
+		})
+		select {
+		case <-stuck:
+			return
+		default:
+		}
+		if ready > 0 && s.enter(time.Now().Add(patience)) {
+			if _, done := s.flush(time.Now()); done {
+				s.unstick()
+			}
+			s.leave()
+		}
+	}
+}
+
+// again waits while nobody reads, and says whether a write that failed is to be
+// repeated.
+func (g *gate) again() bool {
+	if !g.enter(time.Now().Add(patience)) {
+		return true // somebody writes
+	}
+	stuck := g.stuck
+	g.leave()
+	if stuck == nil {
+		return false
+	}
+	select {
+	case <-stuck:
+		return true
+	case <-g.closed:
+		return false
+	}
+}
+
+// close ends all waiting and closes what was opened anew for us.
+func (s *sink) close() {
+	s.shut()
+	s.revivers.Wait()
+	if s.own >= 0 && s.enter(time.Now().Add(2*pollPace*time.Millisecond)) {
+		_ = unix.Close(s.own)
+		s.own = -1
+		s.leave()
 	}
 }

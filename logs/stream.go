@@ -1,88 +1,145 @@
 package logs
 
 import (
+	"io"
 	"os"
-	"sync/atomic"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// readSize is how many bytes one read takes: what a pipe holds (pipe(7)).
-const readSize = 64 << 10
+const (
+	// readSize is how many bytes one read takes.
+	readSize = 64 << 10
+	// smallRest is the longest unfinished line for which no whole buffer is
+	// held while its end is waited for, in bytes.
+	smallRest = 4 << 10
+)
 
-// stream is one output of one life of a program. All but layout is owned by
-// the goroutine in copy.
+// stream is one output of one life of a program. It is owned by the goroutine
+// in copy.
 type stream struct {
-	program string
+	program *program
+	number  uint8 // 0 stdout, 1 stderr
 	from    *os.File
-	to      *sink
-	layout  *atomic.Pointer[layout]
+	conn    syscall.RawConn
 
-	prefix   []byte
-	prefixOf *layout // what prefix was made from
+	in   *buffer // nil while nothing is there to be read
+	n    int     // the first n bytes of in are an unfinished line,
+	rest []byte  // or this is, while in is nil
+}
 
-	in  []byte // read, of which the first n bytes are an unfinished line
-	n   int
-	out []byte // framed lines
+// buffer is what a block is read into and framed in. They are shared by all
+// streams: one that waits has none.
+type buffer struct{ in, out []byte }
+
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) get() *buffer {
+	if got, ok := b.pool.Get().(*buffer); ok {
+		return got
+	}
+	return &buffer{in: make([]byte, readSize)}
+}
+
+// put takes a buffer back, unless a long line made it large.
+func (b *buffers) put(used *buffer) {
+	if len(used.in) == readSize && cap(used.out) <= 4*framedSize {
+		b.pool.Put(used)
+	}
 }
 
 // copy carries lines over until EOF or an error, which is that somebody closed
 // the read end. The unfinished line at the end is a line too.
-func (s *stream) copy() {
+func (s *stream) copy(free *buffers) {
 	for {
-		s.makeRoom()
-		n, err := s.from.Read(s.in[s.n:])
-		s.take(n)
+		seen := s.n + len(s.rest)
+		n, err := s.read(free)
+		if n > 0 {
+			s.take(seen, n)
+		}
 		if err != nil {
-			s.finish()
+			s.finish(free)
 			return
 		}
 	}
 }
 
-// makeRoom sees to it that there is room behind the unfinished line, and gives
-// the memory of a long line back after it.
-func (s *stream) makeRoom() {
+// read waits for bytes and puts them behind the unfinished line.
+func (s *stream) read(free *buffers) (n int, err error) {
+	waitErr := s.conn.Read(func(fd uintptr) bool {
+		s.makeRoom(free)
+		for {
+			n, err = unix.Read(int(fd), s.in.in[s.n:])
+			if err != unix.EINTR {
+				break
+			}
+		}
+		if err == unix.EAGAIN {
+			s.release(free)
+			return false
+		}
+		return true
+	})
 	switch {
-	case s.n == len(s.in):
-		s.resize(min(max(2*len(s.in), readSize), maxLine+1))
-	case len(s.in) > readSize && s.n < readSize/2:
-		s.resize(readSize)
-		s.out = nil
+	case waitErr != nil:
+		return 0, waitErr
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// makeRoom sees to it that there is a buffer, with room behind the unfinished
+// line.
+func (s *stream) makeRoom(free *buffers) {
+	if s.in == nil {
+		s.in = free.get()
+		s.n = copy(s.in.in, s.rest)
+		s.rest = nil
+	}
+	if s.n == len(s.in.in) {
+		grown := make([]byte, min(2*len(s.in.in), maxLine+1))
+		copy(grown, s.in.in[:s.n])
+		s.in = &buffer{in: grown}
 	}
 }
 
-func (s *stream) resize(size int) {
-	in := make([]byte, size)
-	copy(in, s.in[:s.n])
-	s.in = in
-}
-
-// take writes the lines that n more bytes have completed, all in one write.
-func (s *stream) take(n int) {
-	out, rest := frame(s.out[:0], s.namePrefix(), s.in[:s.n+n], s.n)
-	s.n = copy(s.in, rest)
-	s.write(out)
-}
-
-func (s *stream) finish() {
-	if s.n == 0 {
+// release gives the buffer back while there is nothing to read, but for a long
+// unfinished line.
+func (s *stream) release(free *buffers) {
+	if s.n > smallRest {
 		return
 	}
-	out := append(s.out[:0], s.namePrefix()...)
-	out = append(out, s.in[:s.n]...)
-	s.write(append(out, '\n'))
+	if s.n > 0 {
+		s.rest = append([]byte(nil), s.in.in[:s.n]...)
+	}
+	free.put(s.in)
+	s.in, s.n = nil, 0
 }
 
-func (s *stream) write(out []byte) {
-	s.out = out
-	if len(out) > 0 {
-		s.to.write(out)
+// take passes on the lines that n more bytes have completed. The first seen
+// bytes have no newline.
+func (s *stream) take(seen, n int) {
+	lines, rest, piece := cut(s.in.in[:s.n+n], seen)
+	if len(lines) > 0 {
+		s.in.out = s.program.take(s.number, time.Now(), lines, piece, s.in.out)
 	}
+	s.n = copy(s.in.in, rest)
 }
 
-// namePrefix returns the prefix of the layout that is valid now.
-func (s *stream) namePrefix() []byte {
-	if now := s.layout.Load(); now != s.prefixOf {
-		s.prefixOf, s.prefix = now, now.prefix(s.program, s.to.colour)
+// finish passes on what has no newline, as a line of its own.
+func (s *stream) finish(free *buffers) {
+	if s.in == nil {
+		s.makeRoom(free)
 	}
-	return s.prefix
+	if s.n > 0 {
+		s.in.out = s.program.take(s.number, time.Now(), s.in.in[:s.n], false, s.in.out)
+	}
+	free.put(s.in)
+	s.in = nil
 }

@@ -83,7 +83,7 @@ func TestColourOnATerminal(t *testing.T) {
 			t.Setenv("NO_COLOR", tc.noColor)
 			master, slave := terminal(t)
 			c := NewCollector(slave, slave)
-			c.SetNames([]string{"web"})
+			c.Configure(named("web"))
 			stdout, stderr := open(t, c, "web")
 			io.WriteString(stdout, "line\n")
 			stdout.Close()

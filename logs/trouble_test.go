@@ -1,12 +1,12 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,21 +29,45 @@ func fill(t *testing.T, w *os.File) {
 }
 
 // Nobody reads the container's stdout and stderr: messages are taken all the
-// same, and Close keeps to its time. When somebody reads again, what was queued
-// comes out, and how many were dropped.
+// same. When somebody reads again, what was queued comes out, and how many were
+// dropped.
 func TestMessagesWithAStuckReader(t *testing.T) {
 	r, w := rawPipe(t)
 	fill(t, w)
 	c := NewCollector(w, w)
+	c.Configure(named("web"))
 	stdout, stderr := open(t, c, "web")
 	io.WriteString(stdout, "a line that cannot be written\n")
+	eventually(t, "the line is dropped", func() bool { return c.Stats()["web"].Dropped == 1 })
 	const sent = 3 * queueLength
 	for n := range sent {
 		fmt.Fprintf(c.Messages(), "message %d\n", n)
 	}
+	text := make(chan string)
+	go func() { // ends when the write ends are closed
+		all, _ := io.ReadAll(r)
+		text <- strings.TrimLeft(string(all), "\x00")
+	}()
+	eventually(t, "the queue is empty", func() bool { return len(c.messages.queue) == 0 })
+	io.WriteString(stdout, "a line that can\n")
 	stdout.Close()
 	stderr.Close()
+	closeIn(t, c, end)
+	w.Close()
+	checkDropped(t, <-text, sent)
+}
 
+// Close keeps to its time with a reader that is stuck.
+func TestCloseWithAStuckReader(t *testing.T) {
+	_, w := rawPipe(t)
+	fill(t, w)
+	c := NewCollector(w, w)
+	c.Configure(named("web"))
+	stdout, stderr := open(t, c, "web")
+	io.WriteString(stdout, "a line that cannot be written\n")
+	fmt.Fprintln(c.Messages(), "nor can a message")
+	stdout.Close()
+	stderr.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	start := time.Now()
@@ -51,16 +75,21 @@ func TestMessagesWithAStuckReader(t *testing.T) {
 	if took := time.Since(start); took > end/2 {
 		t.Errorf("Close took %v, its context ended after 20ms", took)
 	}
-
-	text := make(chan string)
-	go func() { // ends when the write end is closed
-		all, _ := io.ReadAll(r)
-		text <- strings.TrimLeft(string(all), "\x00")
-	}()
-	<-c.messages.done
 	c.readers.Wait()
-	w.Close()
-	checkDropped(t, <-text, sent)
+	<-c.messages.done
+	if got := c.Stats()["web"].Dropped; got != 1 {
+		t.Errorf("%d lines dropped, want 1", got)
+	}
+}
+
+// eventually waits for something that other goroutines do.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(end); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not so: " + what)
+		}
+	}
 }
 
 // checkDropped checks that text is messages in their order which, with those
@@ -70,7 +99,7 @@ func checkDropped(t *testing.T, text string, all int) {
 	last, kept, dropped, program := -1, 0, 0, 0
 	for line := range strings.Lines(text) {
 		var n int
-		if line == "web | a line that cannot be written\n" {
+		if line == "web | a line that can\n" {
 			program++
 		} else if _, err := fmt.Sscanf(line, "message %d\n", &n); err == nil && n > last {
 			last = n
@@ -87,29 +116,20 @@ func checkDropped(t *testing.T, text string, all int) {
 	}
 }
 
-func TestCloseWaitsForMessages(t *testing.T) {
-	_, w := rawPipe(t)
-	fill(t, w)
-	c := NewCollector(w, w)
-	fmt.Fprintln(c.Messages(), "a message")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if c.Close(ctx); ctx.Err() == nil {
-		t.Error("Close returned before its context ended, with a message unwritten")
-	}
-}
-
 // How many were dropped is told once, behind what was queued before.
 func TestDroppedIsToldOnce(t *testing.T) {
 	out := newCapture(t)
-	to, _ := newSinks(out.File, out.File, false)
-	m := &messages{to: to, queue: make(chan []byte, 2)}
+	to, other := newSinks(out.File, out.File, false)
+	m := &messages{to: to, own: new(program), queue: make(chan []byte, 2)}
+	m.own.route.Store(&route{})
 	for _, message := range []string{"one\n", "two\n", "dropped\n", "dropped\n"} {
 		io.WriteString(m, message)
 	}
 	m.deliver(<-m.queue)
 	m.deliver(<-m.queue)
 	m.deliver([]byte("three\n"))
+	to.close()
+	other.close()
 	want := "one\ntwo\nsidekick: 2 messages were dropped, stderr was not read\nthree\n"
 	if got := out.text(); got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -118,7 +138,8 @@ func TestDroppedIsToldOnce(t *testing.T) {
 
 // The log handler uses its buffer again after the Write.
 func TestMessagesCopies(t *testing.T) {
-	m := &messages{queue: make(chan []byte, 1)}
+	m := &messages{own: new(program), queue: make(chan []byte, 1)}
+	m.own.route.Store(&route{})
 	buf := []byte("one")
 	m.Write(buf)
 	copy(buf, "two")
@@ -133,6 +154,7 @@ func TestCollectorWithAClosedReader(t *testing.T) {
 	r, w := rawPipe(t)
 	r.Close()
 	c := NewCollector(w, w)
+	c.Configure(named("web"))
 	stdout, stderr := open(t, c, "web")
 	const lines = 10_000
 	for n := range lines {
@@ -144,8 +166,8 @@ func TestCollectorWithAClosedReader(t *testing.T) {
 	stdout.Close()
 	stderr.Close()
 	closeIn(t, c, end)
-	if got := c.Discarded(); got != lines+1 {
-		t.Errorf("%d lines discarded, want %d", got, lines+1)
+	if stats := c.Stats(); stats["web"].Dropped != lines || stats[Sidekick].Dropped != 1 {
+		t.Errorf("%+v, want %d lines and 1 message dropped", stats, lines)
 	}
 }
 
@@ -154,6 +176,7 @@ func TestCollectorWithAClosedReader(t *testing.T) {
 func TestClosedReaderOfDescriptor1(t *testing.T) {
 	if os.Getenv("LOGS_TEST_CHILD") == "1" {
 		c := NewCollector(os.Stdout, os.Stderr)
+		c.Configure(named("web"))
 		stdout, stderr, err := c.Open("web")
 		if err != nil {
 			os.Exit(3)
@@ -164,7 +187,7 @@ func TestClosedReaderOfDescriptor1(t *testing.T) {
 		stderr.Close()
 		io.WriteString(c.Messages(), "message\n")
 		c.Close(context.Background())
-		os.Exit(40 + int(c.Discarded()))
+		os.Exit(40 + int(c.Stats()["web"].Dropped+c.Stats()[Sidekick].Dropped))
 	}
 	r, w := rawPipe(t)
 	r.Close()
@@ -181,6 +204,7 @@ func TestCollectorWritesToANonblockingFile(t *testing.T) {
 	r, w := rawPipe(t)
 	onFD(w, func(fd int) { unix.SetNonblock(fd, true) })
 	c := NewCollector(w, w)
+	c.Configure(named("web"))
 	stdout, stderr := open(t, c, "web")
 	text := strings.Repeat(strings.Repeat("x", 99)+"\n", 10_000)
 	go func() { // ends when all of it is read below
@@ -196,28 +220,38 @@ func TestCollectorWritesToANonblockingFile(t *testing.T) {
 	if plain := strings.ReplaceAll(string(got), "web | ", ""); plain != text {
 		t.Error("lines came out changed")
 	}
-	if n := c.Discarded(); n != 0 {
-		t.Errorf("%d lines discarded", n)
+	if n := c.Stats()["web"].Dropped; n != 0 {
+		t.Errorf("%d lines dropped", n)
 	}
 }
 
-// A disk that is full within a line and has room again later: the next line
-// begins on a line of its own. RLIMIT_FSIZE would need a process of its own;
-// /dev/full never has room again; so the writer is asked directly.
+// A reader that stops within a line: the rest of it comes first when he reads
+// again, and every line is either there or counted.
 func TestSinkAfterATornLine(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "out")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
+	r, w := rawPipe(t)
+	s, other := newSinks(w, w, false)
+	lines := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 2000))
+	lost := s.write(lines, time.Now())
+	if s.rest == nil || lost == 0 {
+		t.Fatalf("%d lines lost, rest %q: nothing is torn", lost, s.rest)
 	}
-	defer f.Close()
-	s, _ := newSinks(f, f, false)
-	io.WriteString(f, "web | half a li")
-	s.torn = true
-	s.write([]byte("web | next\n"))
-	got, _ := os.ReadFile(path)
-	if want := "web | half a li\nweb | next\n"; string(got) != want {
-		t.Errorf("%q, want %q", got, want)
+	text := make(chan []byte)
+	go func() { // ends when the write ends are closed
+		all, _ := io.ReadAll(r)
+		text <- all
+	}()
+	if !s.again() {
+		t.Fatal("not stuck")
+	}
+	if lost := s.write([]byte("next\n"), time.Now().Add(end)); lost != 0 {
+		t.Errorf("%d lines lost, and somebody reads", lost)
+	}
+	s.close()
+	other.close()
+	w.Close()
+	got := <-text
+	if kept := 2000 - lost; !bytes.Equal(got, append(lines[:100*kept], "next\n"...)) {
+		t.Errorf("%d bytes and %d lines lost", len(got), lost)
 	}
 }
 
@@ -228,9 +262,8 @@ func TestSinkOnAFullDisk(t *testing.T) {
 	}
 	defer f.Close()
 	s, _ := newSinks(f, f, false)
-	s.write([]byte("one\ntwo\n"))
-	if n := s.discarded.Load(); n != 2 || s.torn {
-		t.Errorf("%d lines discarded, torn %t; want 2, false", n, s.torn)
+	if n := s.write([]byte("one\ntwo\n"), time.Now()); n != 2 || s.rest != nil {
+		t.Errorf("%d lines lost, rest %q; want 2", n, s.rest)
 	}
 }
 

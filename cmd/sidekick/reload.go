@@ -51,9 +51,9 @@ func (r *reloader) Reload(ctx context.Context, dryRun bool) (config.Plan, error)
 		return r.supervisor.Plan(ctx, c)
 	}
 	r.keys.reload(c)
+	r.collector.Configure(c.Programs) // first: new programs are to find their logs
 	plan, err := r.supervisor.Reload(ctx, c)
 	if err == nil {
-		r.collector.SetNames(names(c))
 		r.journal.Retain(names(c))
 	}
 	return plan, err

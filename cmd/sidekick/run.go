@@ -138,15 +138,17 @@ func (o *runOptions) runCommand(flags *pflag.FlagSet, argv []string, signals cha
 
 // closeTimeout bounds what comes after the last program's end: the goodbye to
 // etcd and the last lines of the log.
-const closeTimeout = 400 * time.Millisecond
+const closeTimeout = 300 * time.Millisecond
 
 // run is the life of PID 1: it starts the parts, in the order in which they
 // need each other, waits for the end of the programs, and ends the parts.
 func run(path string, c *config.Config, logFormat string, signals <-chan os.Signal) int {
 	procstat.Init()
 	collector := logs.NewCollector(os.Stdout, os.Stderr)
-	collector.SetNames(names(c))
+	collector.Owner = logOwner
 	log := newLogger(collector.Messages(), logFormat)
+	collector.SetLog(log)
+	collector.Configure(c.Programs)
 	slog.SetDefault(log) // some libraries write to the standard log
 	if err := child.Adopt(); err != nil {
 		log.Warn("cannot become a subreaper: orphans of the programs will not be reaped here", "error", err)
@@ -244,6 +246,12 @@ func names(c *config.Config) []string {
 	return names
 }
 
+// logOwner is whose a program's log files are.
+func logOwner(user, group string) (uid, gid uint32, err error) {
+	u, err := child.LookupUser(user, group)
+	return u.UID, u.GID, err
+}
+
 func newLogger(w io.Writer, format string) *slog.Logger {
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, nil))
@@ -275,6 +283,8 @@ func obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Superviso
 				s.Shutdown(unix.SignalName(sig.(syscall.Signal)))
 			case unix.SIGHUP:
 				r.hangup(ctx)
+			case unix.SIGUSR1, unix.SIGUSR2:
+				r.collector.Reopen()
 			}
 		}
 	}
