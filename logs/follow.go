@@ -19,7 +19,7 @@ type Follower struct {
 
 	mu      sync.Mutex // owns what follows
 	waiting []block
-	size    int // of waiting, in bytes
+	size    int // of what was not handed over, in bytes
 	left    int // how many of the programs there still are
 	closed  bool
 	dropped bool
@@ -166,8 +166,16 @@ func (f *Follower) pump() {
 					return
 				}
 			}
+			f.handed(len(b.data))
 		}
 	}
+}
+
+// handed: so many bytes have been handed over.
+func (f *Follower) handed(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.size -= n
 }
 
 // take waits for blocks; nil is the end.
@@ -178,7 +186,7 @@ func (f *Follower) take() []block {
 		f.more.Wait()
 	}
 	blocks := f.waiting
-	f.waiting, f.size = nil, 0
+	f.waiting = nil
 	return blocks
 }
 

@@ -181,7 +181,7 @@ func TestFollowerThatStopsReading(t *testing.T) {
 		collect(t, reading, 1)
 	}
 	if !stopped.Dropped() || reading.Dropped() {
-		t.Errorf("dropped: %t, and the other one %t", stopped.Dropped(), reading.Dropped())
+		t.Fatalf("dropped: %t, and the other one %t", stopped.Dropped(), reading.Dropped())
 	}
 	for range stopped.Lines() { // closed
 	}
