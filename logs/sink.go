@@ -30,12 +30,19 @@ type gate struct {
 	shut     func()        // closes it
 	revivers sync.WaitGroup
 
-	// Owned by whoever has the turn: the rest of a line that is half written,
-	// and a channel that is closed when somebody reads again, nil as long as
-	// somebody does.
-	rest  []byte
+	// stuck is owned by whoever has the turn: a channel that is closed when
+	// somebody reads again, nil as long as somebody does.
 	stuck chan struct{}
+
+	mu sync.Mutex // owns what follows
+	// late are lines that were not written in time. They come before all
+	// others. Its beginning may be the rest of a half-written line.
+	late []byte
 }
+
+// maxLate is how much waits for a slow reader beyond what programs are made to
+// wait for, in bytes.
+const maxLate = 512 << 10
 
 func newGate() *gate {
 	g := &gate{turn: make(chan struct{}, 1), closed: make(chan struct{})}
@@ -102,10 +109,8 @@ func onFD(f *os.File, do func(fd int)) {
 
 // enter waits for the turn until then.
 func (g *gate) enter(by time.Time) bool {
-	select {
-	case g.turn <- struct{}{}:
+	if g.tryEnter() {
 		return true
-	default:
 	}
 	late := time.NewTimer(time.Until(by))
 	defer late.Stop()
@@ -117,56 +122,123 @@ func (g *gate) enter(by time.Time) bool {
 	}
 }
 
+func (g *gate) tryEnter() bool {
+	select {
+	case g.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 func (g *gate) leave() { <-g.turn }
 
-// write writes whole lines, which a slow reader delays until by. When nobody
-// has read for so long, lines are no longer waited for, until somebody reads
-// again. Of a line that is half written the rest is kept and comes first then.
+// write writes whole lines, which a slow reader delays until by. What is late
+// then is kept, as much as there is room for, and the rest is lost. When nobody
+// has read for so long, nobody waits any longer, until somebody reads again.
 func (s *sink) write(lines []byte, by time.Time) (lost int) {
-	if !s.enter(by) {
-		return countLines(lines)
+	if s.enter(by) {
+		lost = s.writeNow(lines, by)
+		s.leave()
+	} else {
+		lost = s.keep(lines)
 	}
-	defer s.leave()
-	if lost, flushed := s.flush(by); !flushed {
-		return lost + countLines(lines)
+	for s.waiting() && s.tryEnter() { // what others have kept while we wrote
+		more, done := 0, false
+		if s.stuck == nil { // else the goroutine that waits will write it
+			more, done = s.flush(time.Now().Add(patience / 8))
+		}
+		s.leave()
+		if lost += more; !done {
+			break
+		}
+	}
+	return lost
+}
+
+func (s *sink) writeNow(lines []byte, by time.Time) (lost int) {
+	lost, flushed := s.flush(by)
+	if !flushed {
+		return lost + s.keep(lines)
 	}
 	n, err := s.push(lines, by)
-	left := lines[n:]
-	if len(left) == 0 {
-		return 0
+	if n == len(lines) {
+		return lost
 	}
-	if n > 0 && lines[n-1] != '\n' {
-		end := bytes.IndexByte(left, '\n') + 1
-		s.rest, left = bytes.Clone(left[:end]), left[end:]
+	if s.failed(err) {
+		return lost + countLines(lines[n:])
 	}
-	return countLines(left) + s.failed(err)
+	return lost + s.keepFrom(lines, n)
 }
 
-// flush writes the rest of a half-written line.
+// flush writes what is late.
 func (s *sink) flush(by time.Time) (lost int, done bool) {
-	if len(s.rest) == 0 {
-		return 0, true
+	for {
+		s.mu.Lock()
+		late := s.late
+		s.late = nil
+		s.mu.Unlock()
+		if len(late) == 0 {
+			return 0, true
+		}
+		n, err := s.push(late, by)
+		if n == len(late) {
+			continue
+		}
+		if s.failed(err) {
+			return countLines(late[n:]), true
+		}
+		s.mu.Lock()
+		s.late = append(late[n:], s.late...)
+		s.mu.Unlock()
+		return 0, false
 	}
-	n, err := s.push(s.rest, by)
-	if s.rest = s.rest[n:]; len(s.rest) > 0 {
-		return s.failed(err), false
-	}
-	s.rest = nil
-	return 0, true
 }
 
-// failed is what comes of a write that did not write all. It returns 1 when the
-// rest of a half-written line is lost with it.
-func (s *sink) failed(err error) (lost int) {
+// failed is what comes of a write that did not write all; true: the reader is
+// gone for good.
+func (s *sink) failed(err error) (gone bool) {
 	switch err {
 	case unix.EAGAIN:
 		s.getStuck()
+		return false
 	case unix.ENOSPC, unix.EDQUOT, unix.EFBIG: // there may be room again
-	default: // the reader or terminal is gone
-		lost = min(1, len(s.rest))
-		s.rest = nil
+		return false
 	}
-	return lost
+	return true
+}
+
+// keep keeps lines for later, those for which there is room.
+func (s *sink) keep(lines []byte) (lost int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	room := max(0, maxLate-len(s.late))
+	n := len(lines)
+	if n > room {
+		n = bytes.LastIndexByte(lines[:room], '\n') + 1
+	}
+	s.late = append(s.late, lines[:n]...)
+	return countLines(lines[n:])
+}
+
+// keepFrom keeps what is left of lines, of which n bytes are written: the rest
+// of a half-written line in any case.
+func (s *sink) keepFrom(lines []byte, n int) (lost int) {
+	end := n
+	if n > 0 && lines[n-1] != '\n' {
+		end += bytes.IndexByte(lines[n:], '\n') + 1
+	}
+	s.mu.Lock()
+	s.late = append(s.late, lines[n:end]...)
+	s.mu.Unlock()
+	return s.keep(lines[end:])
+}
+
+// waiting says whether something is late.
+func (g *gate) waiting() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.late) > 0
 }
 
 // push writes p and returns how much of it was written. It uses write(2)
