@@ -283,6 +283,8 @@ func (c *Collector) Close(ctx context.Context) {
 	go func() { // ends with the last reader and the queue, see above
 		c.readers.Wait()
 		<-c.messages.done
+		c.stdout.drain()
+		c.stderr.drain()
 		close(done)
 	}()
 	select {

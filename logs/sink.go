@@ -370,6 +370,29 @@ func (g *gate) again() bool {
 	}
 }
 
+// drain writes what is late, until the gate is shut.
+func (s *sink) drain() {
+	for s.waiting() && s.enter(time.Now().Add(patience)) {
+		stuck, done := s.stuck, false
+		if stuck == nil {
+			_, done = s.flush(time.Now().Add(patience))
+			stuck = s.stuck
+		}
+		s.leave()
+		switch {
+		case done:
+		case stuck == nil:
+			return // the disk is full
+		default:
+			select {
+			case <-stuck:
+			case <-s.closed:
+				return
+			}
+		}
+	}
+}
+
 // close ends all waiting and closes what was opened anew for us.
 func (s *sink) close() {
 	s.shut()

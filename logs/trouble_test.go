@@ -238,10 +238,11 @@ func TestSinkAfterATornLine(t *testing.T) {
 		all, _ := io.ReadAll(r)
 		text <- all
 	}()
-	s.again() // waits until the reader is noticed, if that has not happened yet
+	s.drain()
 	if lost := s.write([]byte("next\n"), time.Now().Add(end)); lost != 0 {
 		t.Errorf("%d lines lost, and somebody reads", lost)
 	}
+	s.drain()
 	s.close()
 	other.close()
 	w.Close()
