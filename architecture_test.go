@@ -55,12 +55,13 @@ func list(t *testing.T, args ...string) []goPackage {
 // arrows lists what each package may import of this module. Arrows point down:
 // a package knows only what it is built on, so it can be read and tested alone.
 var arrows = map[string][]string{
-	"cmd/sidekick": {"cmd/sidekick/earlysignal", "config", "control", "events", "guard", "health", "logs", "procstat",
+	"cmd/sidekick": {"cmd/sidekick/earlysignal", "config", "control", "convert", "events", "guard", "health", "logs", "procstat",
 		"registrar", "registrar/etcd", "registrar/portmap", "supervisor", "supervisor/child", "supervisor/notify"},
 	"cmd/sidekick/earlysignal": {}, // its init has to run before that of any library
 	"cmd/sidekick-hub":         {"hub", "hub/embed"},
 	"config":                   {},
 	"control":                  {"config", "events", "health", "procstat", "registrar", "supervisor", "supervisor/child"},
+	"convert":                  {"config"},
 	"events":                   {},
 	"guard":                    {},
 	"health":                   {"config", "guard"},

@@ -66,6 +66,7 @@ func newRootCommand() *cobra.Command {
 		newRunCommand(earlysignal.C),
 		newCheckCommand(),
 		newSchemaCommand(),
+		newConvertCommand(),
 		newRegisterCommand(),
 		newStatusCommand(),
 		newTopCommand(),

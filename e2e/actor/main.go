@@ -13,7 +13,7 @@ import (
 
 func main() { act(os.Args[1], os.Args[2:]) }
 
-// act plays a part: say WORD… | orphans N | burst N | crowd.
+// act plays a part: say WORD… | orphans N | burst N | crowd | show … | exit N.
 func act(part string, args []string) {
 	switch part {
 	case "say":
@@ -32,6 +32,10 @@ func act(part string, args []string) {
 		select {}
 	case "crowd":
 		crowd()
+	case "show":
+		show()
+	case "exit":
+		os.Exit(number(args[0]))
 	default:
 		fmt.Fprintln(os.Stderr, "unknown part", part)
 		os.Exit(2)
