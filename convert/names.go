@@ -12,10 +12,10 @@ import (
 // known only when the programs start. So supervisor's own rules of splitting and
 // quoting can be applied to a text before its values are known. The characters
 // are of Unicode's last private plane; input that has them is refused.
-const (
-	firstMark rune = 0x100000
-	maxMarks       = 1000
-)
+const firstMark rune = 0x100000
+
+// maxMarks bounds how many variables a file can name.
+const maxMarks = 1000
 
 // names are what %(…)s can stand for, and the marks that were given out.
 type names struct {

@@ -9,8 +9,9 @@ import (
 // characters; a run-time value is one character, see names.
 
 var (
-	errQuote  = errors.New("a quote is not closed")
-	errEscape = errors.New("nothing follows the last backslash")
+	errQuote    = errors.New("a quote is not closed")
+	errNotPairs = errors.New(`not KEY=value,KEY2="value" (values with other characters than letters, digits and _ / . + - ( ) : need quotes)`)
+	errEscape   = errors.New("nothing follows the last backslash")
 )
 
 const shlexBlanks = " \t\r\n"
@@ -78,7 +79,7 @@ func parsePairs(s string) ([]pair, error) {
 	var all []pair
 	for i := 0; i < len(tokens); i += 4 { // the fourth is the comma, whatever it is
 		if i+3 > len(tokens) || tokens[i+1] != "=" {
-			return nil, errors.New("not KEY=value,KEY2=\"value\": quote values that have other characters than letters, digits and _/.+-():")
+			return nil, errNotPairs
 		}
 		all = setPair(all, tokens[i], strings.Trim(tokens[i+2], `'"`))
 	}
