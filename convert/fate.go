@@ -64,6 +64,9 @@ var Meaningless = map[string]map[string]string{
 		"prompt":       "a setting of the client",
 		"history_file": "a setting of the client",
 	},
+	"unix_http_server": {
+		"chmod": "modes for the owner alone are like ours",
+	},
 	"rpcinterface:supervisor": {
 		"supervisor.rpcinterface_factory": "control.supervisorctl speaks the protocol",
 	},

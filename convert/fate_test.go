@@ -33,7 +33,7 @@ var everyOption = map[string]map[string][]string{
 	"group:g":                 {"programs": {"p"}, "priority": {"999", "1"}},
 	"fcgi-program:f":          {"socket": {"tcp://h:1"}, "socket_backlog": {"1"}, "socket_owner": {"a"}, "socket_mode": {"0700"}, "command": {"a"}},
 	"eventlistener:l":         {"events": {"TICK_5", "PROCESS_STATE"}, "buffer_size": {"3"}, "result_handler": {"a:b"}, "command": {"kill 1"}},
-	"unix_http_server":        {"file": {"/tmp/s"}, "chmod": {"0777"}, "chown": {"a:b"}, "username": {"u"}, "password": {"p"}},
+	"unix_http_server":        {"file": {"/tmp/s"}, "chmod": {"0700", "0777"}, "chown": {"a:b"}, "username": {"u"}, "password": {"p"}},
 	"inet_http_server":        {"port": {"1"}, "username": {"u"}, "password": {"p"}},
 	"supervisorctl":           {"serverurl": {"x"}, "username": {"u"}, "password": {"p"}, "prompt": {"x"}, "history_file": {"x"}},
 	"include":                 {"files": {"nothing/*"}},

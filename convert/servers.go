@@ -61,10 +61,22 @@ func (c *converter) readUnixServer(sec *section) {
 		"username": "the kernel says who is calling; a password is not asked for",
 		"password": "the kernel says who is calling; a password is not asked for",
 	} {
-		if o := sec.find(name); o != nil {
+		o := sec.find(name)
+		switch mode, err := octal(value(o)); {
+		case o == nil:
+		case name == "chmod" && err == nil && mode&0o077 == 0:
+			o.nothing()
+		default:
 			c.note(sec, o, "%s", reason)
 		}
 	}
+}
+
+func value(o *option) string {
+	if o == nil {
+		return ""
+	}
+	return o.value
 }
 
 // expandUser replaces a leading ~ as supervisor does, at run time.

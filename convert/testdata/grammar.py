@@ -14,7 +14,7 @@ def ini(text):
     return [[s, [[k, v] for k, v in parser._sections[s].items()]] for s in parser.sections()]
 
 
-names = {'program_name': 'web', 'process_num': 7, 'ENV_A': 'x%y', 'here': '/here'}
+names = {'program_name': 'web', 'process_num': 7, 'ENV_A': 'x%y', 'here': '/here', 'a(b)': 'nested'}
 kinds = {
     'ini': ini,
     'split': shlex.split,
