@@ -41,15 +41,18 @@ func formats(v value) ([]Format, bool) {
 	return all, ok
 }
 
-// dnsLabel leaves room for the _ before a service in an SRV name. CoreDNS looks
-// every name up in lower case.
-var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]{0,60}[a-z0-9])?$`)
+// dnsLabel has small letters only, in which CoreDNS looks every name up.
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$`)
+
+// isDNSLabel leaves room for the _ before a service in an SRV name: a label has
+// up to 63 bytes (RFC 1035, section 2.3.4).
+func isDNSLabel(s string) bool { return len(s) <= 62 && dnsLabel.MatchString(s) }
 
 // parseDomain reads the domain of the skydns format.
 func parseDomain(s string) (string, error) {
 	domain := strings.Trim(s, ".")
 	for label := range strings.SplitSeq(domain, ".") {
-		if !dnsLabel.MatchString(label) {
+		if !isDNSLabel(label) {
 			return "", fmt.Errorf("%s is not a domain in lower case, such as cluster.local", quote(s))
 		}
 	}
@@ -100,7 +103,7 @@ func (format Format) accepts(key string) error {
 		return errors.New("is no name for a service of Traefik: use letters, digits, - and _, and not only digits")
 	case format == FormatSkyDNS:
 		for label := range strings.SplitSeq(key, "/") {
-			if !dnsLabel.MatchString(label) {
+			if !isDNSLabel(label) {
 				return fmt.Errorf("%s is no part of a DNS name, which format skydns needs: use small letters, digits and -", quote(label))
 			}
 		}

@@ -7,19 +7,27 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 )
 
+// These have large programs, for they count, and are made when they are needed:
+// not where nothing is registered.
 var (
 	// ownFiles matches the folder of a container's own files in the source of
 	// a bind mount: Docker's, and podman's. Layers of overlay file systems
 	// have names of the same form, in other folders.
-	ownFiles = regexp.MustCompile(`/(?:containers|overlay-containers)/([0-9a-f]{64})/`)
+	ownFiles = onceRegexp(`/(?:containers|overlay-containers)/([0-9a-f]{64})/`)
 	// cgroupID matches a container's cgroup: docker/ID, docker-ID.scope,
 	// libpod-ID.scope, cri-containerd-ID.scope.
-	cgroupID = regexp.MustCompile(`[/-]([0-9a-f]{64})(?:\.scope)?(?:/|$)`)
+	cgroupID = onceRegexp(`[/-]([0-9a-f]{64})(?:\.scope)?(?:/|$)`)
 	// hostnameID matches a hostname that Docker may have made from an id.
-	hostnameID = regexp.MustCompile(`^(?:[0-9a-f]{12}|[0-9a-f]{64})$`)
+	hostnameID = onceRegexp(`^(?:[0-9a-f]{12}|[0-9a-f]{64})$`)
 )
+
+// onceRegexp compiles at the first call.
+func onceRegexp(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // candidate is what may be this container's id, or the beginning of it.
 type candidate struct {
@@ -41,7 +49,7 @@ func (m *Mapper) candidates() []candidate {
 	if id := parseCgroup(read(filepath.Join(m.proc, "self/cgroup"))); id != "" {
 		found = append(found, candidate{id: id})
 	}
-	if name := m.hostname(); hostnameID.MatchString(name) {
+	if name := m.hostname(); hostnameID().MatchString(name) {
 		found = append(found, candidate{id: name, weak: true})
 	}
 	return found
@@ -65,7 +73,7 @@ func parseMountinfo(data []byte) string {
 		if len(fields) < 5 {
 			continue
 		}
-		if id := ownFiles.FindStringSubmatch(fields[3]); id != nil {
+		if id := ownFiles().FindStringSubmatch(fields[3]); id != nil {
 			ids[fields[4]] = id[1]
 		}
 	}
@@ -95,7 +103,7 @@ func parseCgroup(data []byte) string {
 // shows both.
 func lastID(path string) (id string) {
 	for part := range strings.SplitSeq(path, "/") {
-		if match := cgroupID.FindStringSubmatch("/" + part); match != nil {
+		if match := cgroupID().FindStringSubmatch("/" + part); match != nil {
 			id = match[1]
 		}
 	}
