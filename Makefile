@@ -17,11 +17,11 @@ BUILD := $(GO) build -buildvcs=false -tags grpcnotrace -trimpath -ldflags "-s -w
 
 export CGO_ENABLED DEMO_SECONDS
 
-.PHONY: help build demo test storm sim mutate clean
+.PHONY: help build demo test storm sim bench-init mutate clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the two static binaries: bin/sidekick and bin/sidekick-hub
 	CGO_ENABLED=0 $(BUILD) -o $(BIN)/sidekick ./cmd/sidekick
@@ -43,6 +43,10 @@ sim: ## a million steps of simulated supervision; SIM_SEED=N begins elsewhere, S
 
 storm: ## 20,000 orphans, 1,000 programs, a fork bomb, idle: alone, for they starve or measure what runs beside them
 	$(GO) test -tags "grpcnotrace storm" -count=1 -v -parallel 1 $(TESTFLAGS) -run 'Storm|Thousand|ForkBomb|TermRight|TermAfter|Idle|CrashLoop' ./e2e
+
+bench-init: ## sidekick beside supervisord, s6, runit, tini and dumb-init: memory, start, restart, shutdown; as root, some minutes
+	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/bench/ ./cmd/sidekick ./cmd/sidekick-hub ./e2e/actor ./bench/init
+	@$(BIN)/bench/init -bin $(BIN)/bench
 
 mutate: ## breaks one line at a time; each break has to turn the tests red
 	$(GO) run .ci/mutate.go

@@ -84,7 +84,7 @@ func TestImportsPointDown(t *testing.T) {
 		name := strings.TrimPrefix(p.ImportPath, "sidekick/")
 		allowed, known := arrows[name]
 		if !known {
-			if !strings.HasPrefix(name, "examples/") && !strings.HasPrefix(name, "e2e") && name != "sidekick" && len(p.GoFiles) > 0 {
+			if !strings.HasPrefix(name, "examples/") && !strings.HasPrefix(name, "bench/") && !strings.HasPrefix(name, "e2e") && name != "sidekick" && len(p.GoFiles) > 0 {
 				t.Errorf("%s has no place in the architecture: add it to arrows and to ARCHITECTURE.md", name)
 			}
 			continue
@@ -144,7 +144,7 @@ func TestSupervisorKnowsNoNetwork(t *testing.T) {
 // wait4(-1) loses exit statuses.
 func TestNobodyElseCreatesProcesses(t *testing.T) {
 	for _, p := range list(t, "./...") {
-		if strings.Contains(p.ImportPath, "/examples/") || strings.HasSuffix(p.ImportPath, "/etcdtest") {
+		if strings.Contains(p.ImportPath, "/examples/") || strings.Contains(p.ImportPath, "/bench/") || strings.HasSuffix(p.ImportPath, "/etcdtest") {
 			continue // no part of sidekick
 		}
 		if slices.Contains(p.Imports, "os/exec") {
