@@ -60,7 +60,7 @@ var arrows = map[string][]string{
 	"cmd/sidekick/earlysignal": {}, // its init has to run before that of any library
 	"cmd/sidekick-hub":         {"hub", "hub/embed"},
 	"config":                   {},
-	"control":                  {"config", "events", "health", "procstat", "registrar", "supervisor", "supervisor/child"},
+	"control":                  {"config", "events", "health", "logs", "procstat", "registrar", "supervisor", "supervisor/child"},
 	"convert":                  {"config"},
 	"events":                   {},
 	"guard":                    {},

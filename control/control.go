@@ -28,6 +28,7 @@ type Program struct {
 	Health        *Health        `json:"health"`        // null: it has no check
 	Registrations []Registration `json:"registrations"`
 	Stats         *procstat.Stat `json:"stats"` // of its process tree; null: no process
+	Logs          LogCounts      `json:"logs"`  // of its output, since sidekick started
 	// History is the last changes of state, at most 64, the oldest first. Only
 	// GET /v1/programs/{name} has it.
 	History []events.Event `json:"history,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sidekick/health"
+	"sidekick/logs"
 	"sidekick/procstat"
 	"sidekick/registrar"
 	"sidekick/supervisor"
@@ -26,14 +27,27 @@ type MetricsSources struct {
 	Probes *health.Latencies
 	// Renewals counts those of the lease.
 	Renewals *registrar.Renewals
-	// Logs is what the programs printed, by program.
-	Logs func() map[string]LogCounts
+	// Logs has what the programs printed.
+	Logs *logs.Collector
 }
 
 // LogCounts counts the output of a program, both streams, since sidekick started.
 type LogCounts struct {
-	Lines, Bytes uint64
-	Dropped      uint64 // lines
+	Lines   uint64 `json:"lines"`
+	Bytes   uint64 `json:"bytes"`
+	Dropped uint64 `json:"dropped"` // lines that could not be written
+}
+
+// logCounts are those of a collector, none of nil.
+func logCounts(c *logs.Collector) map[string]LogCounts {
+	if c == nil {
+		return nil
+	}
+	all := map[string]LogCounts{}
+	for name, n := range c.Stats() {
+		all[name] = LogCounts(n)
+	}
+	return all
 }
 
 // Metrics gathers the metrics. A series belongs to a program by its name: no
@@ -114,7 +128,7 @@ func (m *Metrics) gather() *gathered {
 		m.sources.Probes.Forget(func(program string) bool { _, ok := snapshot.Program(program); return ok })
 	}
 	if m.sources.Logs != nil {
-		g.logs = m.sources.Logs()
+		g.logs = logCounts(m.sources.Logs)
 	}
 	if m.sources.Orphans != nil {
 		g.orphans = m.sources.Orphans()

@@ -96,12 +96,15 @@ func TestPeerGroups(t *testing.T) {
 // Every route for every class of peers: who may not is told so, and nothing
 // happens.
 func TestEveryRouteForEveryPeer(t *testing.T) {
+	collector := newCollector(t)
 	for _, r := range routes {
 		for class, peer := range map[string]any{"nobody": nil, "stranger": nothing, "reader": read, "controller": control} {
 			t.Run(class+" "+r.method+" "+r.pattern, func(t *testing.T) {
 				f := newFake(running("web", 1))
 				may, _ := peer.(access)
-				w := ask(t, newTestServer(f, &fakeRegistrar{}, nil), may, r.method, example(r), "")
+				s := newTestServer(f, &fakeRegistrar{}, nil)
+				s.logs = collector
+				w := ask(t, s, may, r.method, example(r), "")
 				forbidden := w.status == http.StatusForbidden && strings.Contains(w.body.String(), `"forbidden"`)
 				if forbidden != (may < r.access) {
 					t.Errorf("%d %s", w.status, w.body.String())

@@ -60,10 +60,12 @@ func (s *Server) programs(statuses []supervisor.ProgramStatus, measure bool) []P
 		stats = s.trees(pids)
 	}
 	registrations := s.registrations()
+	counts := logCounts(s.logs)
 	programs := make([]Program, 0, len(statuses))
 	for _, st := range statuses {
 		p := program(st)
 		p.Registrations = append(p.Registrations, registrations[st.Name]...)
+		p.Logs = counts[st.Name]
 		if stat, ok := stats[st.Pid]; ok {
 			p.Stats = &stat
 		}

@@ -15,6 +15,7 @@ import (
 
 	"sidekick/config"
 	"sidekick/events"
+	"sidekick/logs"
 	"sidekick/procstat"
 	"sidekick/registrar"
 	"sidekick/supervisor"
@@ -52,6 +53,7 @@ type Options struct {
 	Reloader   Reloader
 	Journal    *events.Journal
 	Metrics    *Metrics
+	Logs       *logs.Collector
 	// Group is the id of control.group, whose members are admitted; nil: none.
 	Group *uint32
 	Log   *slog.Logger
@@ -64,6 +66,7 @@ type Server struct {
 	reloader   Reloader
 	journal    *events.Journal
 	metrics    *Metrics
+	logs       *logs.Collector
 	group      *uint32
 	log        *slog.Logger
 	// trees is procstat.Trees but in tests.
@@ -73,7 +76,7 @@ type Server struct {
 // NewServer makes a server.
 func NewServer(o Options) *Server {
 	return &Server{supervisor: o.Supervisor, registrar: o.Registrar, reloader: o.Reloader, journal: o.Journal,
-		metrics: o.Metrics, group: o.Group, log: o.Log, trees: procstat.Trees}
+		metrics: o.Metrics, logs: o.Logs, group: o.Group, log: o.Log, trees: procstat.Trees}
 }
 
 // route is one entry of the API.
@@ -98,6 +101,9 @@ var routes = []route{
 	{http.MethodPost, "/v1/programs/{name}/stop", control, "wait", act(supervisor.Stop)},
 	{http.MethodPost, "/v1/programs/{name}/restart", control, "wait", act(supervisor.Restart)},
 	{http.MethodPost, "/v1/programs/{name}/signal", control, "signal", (*Server).signal},
+	// What programs print is not for whoever comes over TCP.
+	{http.MethodGet, "/v1/programs/{name}/logs", control, "follow lines stream", (*Server).showLogs},
+	{http.MethodGet, "/v1/logs", control, "program follow lines stream", (*Server).showAllLogs},
 	{http.MethodGet, "/v1/events", read, "since follow", (*Server).events},
 	{http.MethodPost, "/v1/reload", control, "dry_run", (*Server).reload},
 	{http.MethodPost, "/v1/drain", control, "program wait", drain(true)},

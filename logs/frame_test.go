@@ -125,7 +125,7 @@ func unframe(t *testing.T, framed, prefix []byte) (plain []byte) {
 }
 
 func TestPrefix(t *testing.T) {
-	l := newLayout(named("web", "database", "a", "b", "c", "d"))
+	l := newLayout([]string{"web", "database", "a", "b", "c", "d"})
 	for _, tc := range []struct {
 		program string
 		colour  bool

@@ -13,13 +13,31 @@ type layout struct {
 	place map[string]int
 }
 
-func newLayout(programs []config.Program) *layout {
-	l := &layout{place: make(map[string]int, len(programs))}
-	for i, p := range programs {
-		l.width = max(l.width, len(p.Name))
-		l.place[p.Name] = i
+func newLayout(names []string) *layout {
+	l := &layout{place: make(map[string]int, len(names))}
+	for i, name := range names {
+		l.width = max(l.width, len(name))
+		l.place[name] = i
 	}
 	return l
+}
+
+func namesOf(programs []config.Program) (names []string) {
+	for _, p := range programs {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// Prefixes are what stands before the lines of programs that are shown together:
+// their names, aligned, and on a terminal each in its colour.
+func Prefixes(names []string, colour bool) map[string][]byte {
+	l := newLayout(names)
+	all := make(map[string][]byte, len(names))
+	for _, name := range names {
+		all[name] = l.prefix(name, colour)
+	}
+	return all
 }
 
 // prefix is what stands before every line of program: "web | ".

@@ -92,7 +92,7 @@ func (c *Collector) Configure(programs []config.Program) {
 	}
 	before := c.files
 	c.files = map[string]*logFile{}
-	layout := newLayout(programs)
+	layout := newLayout(namesOf(programs))
 	for i := range programs {
 		p := c.program(programs[i].Name)
 		p.configured = true

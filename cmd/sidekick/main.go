@@ -70,7 +70,7 @@ func newRootCommand() *cobra.Command {
 		newRegisterCommand(),
 		newStatusCommand(),
 		newTopCommand(),
-		newEventsCommand(),
+		newLogsCommand(), newEventsCommand(),
 		newStartCommand(),
 		newStopCommand(),
 		newRestartCommand(),

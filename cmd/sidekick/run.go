@@ -181,8 +181,8 @@ func run(path string, c *config.Config, logFormat string, signals <-chan os.Sign
 	probes := &health.Latencies{}
 	start("health", func(ctx context.Context) error { return watchHealth(ctx, s, reaper, started, probes, log) })
 	group := controlGroup(c.Control.Group, log)
-	server := control.NewServer(control.Options{Supervisor: s, Registrar: k, Reloader: r, Journal: journal, Group: group, Log: log,
-		Metrics: startMetrics(start, c.Control.Metrics, log, s, k, control.MetricsSources{Version: version, Orphans: reaper.Orphans, Probes: probes, Renewals: &k.renewals})})
+	server := control.NewServer(control.Options{Supervisor: s, Registrar: k, Reloader: r, Journal: journal, Logs: collector, Group: group, Log: log,
+		Metrics: startMetrics(start, c.Control.Metrics, log, s, k, control.MetricsSources{Version: version, Orphans: reaper.Orphans, Probes: probes, Renewals: &k.renewals, Logs: collector})})
 	if l, err := control.Listen(sockets, c.Control.Mode, group); err != nil {
 		log.Warn("no control socket: status, start, stop, restart and reload are not available; set control.socket", "error", err)
 	} else {

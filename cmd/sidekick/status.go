@@ -227,6 +227,9 @@ func troubles(p control.Program) (reasons []string) {
 	if p.Health != nil && p.Health.Status != "healthy" && p.Health.Output != "" {
 		reasons = append(reasons, p.Health.Output)
 	}
+	if n := p.Logs.Dropped; n > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d lines of its output were dropped", n))
+	}
 	return reasons
 }
 
@@ -284,6 +287,10 @@ func printDetails(w io.Writer, p control.Program, colours bool) {
 	}
 	if s := p.Stats; s != nil {
 		add("uses", field{fmt.Sprintf("CPU %.1f%%, memory %s, %d threads, %d descriptors", s.CPUPercent, bytesText(s.MemoryBytes), s.Threads, s.FDs), ""})
+	}
+	add("printed", field{fmt.Sprintf("%d lines, %s", p.Logs.Lines, bytesText(p.Logs.Bytes)), ""})
+	if n := p.Logs.Dropped; n > 0 {
+		add("dropped", field{fmt.Sprintf("%d of these lines could not be written", n), red})
 	}
 	for _, line := range append(t.lines(colours), history(p).lines(colours)...) {
 		fmt.Fprintln(w, line)
