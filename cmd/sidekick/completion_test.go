@@ -61,6 +61,7 @@ func TestCompletion(t *testing.T) {
 		{"signal SIGUSR", "SIGUSR1 SIGUSR2"},
 		{"signal hu", "HUP"},
 		{"signal HUP web-", "web-0 web-1"},
+		{"signal HUP ", "db web web-0 web-1 all"},
 		{"status -o ", "table wide json"},
 		{"events -o ", "table json"},
 		{"run --log-format ", "text json"},
