@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"math"
 	"net/netip"
 	"os"
@@ -388,6 +389,31 @@ func TestDocumentedFile(t *testing.T) {
 	for key := range (&program{}).keys() {
 		if !strings.Contains(file, "\n    "+key+":") {
 			t.Errorf("docs/file.md does not name %s", key)
+		}
+	}
+}
+
+// TestMigrationPages: every file that the pages for newcomers show can be used,
+// and is what the schema says.
+func TestMigrationPages(t *testing.T) {
+	pages, err := filepath.Glob("../docs/migrating-from-*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal("no pages", err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+			file, _, _ := strings.Cut(block, "```")
+			if !strings.Contains(file, "\nprograms:") && !strings.HasPrefix(file, "programs:") {
+				continue // a part of one
+			}
+			_, err := Parse("/etc/sidekick.yaml", []byte(file), lookupIn(map[string]string{"QUEUE": "jobs"}))
+			if err := errors.Join(err, validate(t, []byte(file))); err != nil {
+				t.Errorf("%s: %v\n%s", page, err, file)
+			}
 		}
 	}
 }

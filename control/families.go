@@ -66,7 +66,7 @@ var families = []family{
 		ofTrees(func(s procstat.Stat) float64 { return float64(s.MemoryBytes) })},
 	{"sidekick_program_threads", gauge, "Threads of the process tree.", ofTrees(func(s procstat.Stat) float64 { return float64(s.Threads) })},
 	{"sidekick_program_open_fds", gauge, "Open descriptors of the process tree.", ofTrees(func(s procstat.Stat) float64 { return float64(s.FDs) })},
-	{"sidekick_program_log_lines_total", counter, "Lines that the program printed.", ofLogs(func(c LogCounts) uint64 { return c.Lines })},
+	{"sidekick_program_log_lines_total", counter, "Lines that the program printed, but for one with logging.to: inherit.", ofLogs(func(c LogCounts) uint64 { return c.Lines })},
 	{"sidekick_program_log_bytes_total", counter, "Bytes that the program printed.", ofLogs(func(c LogCounts) uint64 { return c.Bytes })},
 	{"sidekick_program_log_dropped_lines_total", counter, "Lines of the program that were lost, for nothing took them.",
 		ofLogs(func(c LogCounts) uint64 { return c.Dropped })},

@@ -20,7 +20,7 @@ control: {metrics: "` + metricsAddress + `"}
 programs:
   crashes:
     # It leaves an orphan behind and computes in a child that it waits for.
-    command: [sh, -c, "(sleep 0 &); (i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done); exit 7"]
+    command: [sh, -c, "(sleep 0 &); echo hello; (i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done); exit 7"]
     restart: on-failure:2
     essential: false
     backoff: {initial: 1ms, max: 2ms}
@@ -73,6 +73,9 @@ func TestMetrics(t *testing.T) {
 			`sidekick_program_exits_total{program="crashes",code="7",signal=""}`: 3,
 			`sidekick_program_state{program="web",state="RUNNING"}`:              1,
 			`sidekick_program_health{program="web",status="healthy"}`:            1,
+			`sidekick_program_log_lines_total{program="crashes"}`:                3,
+			`sidekick_program_log_bytes_total{program="crashes"}`:                18,
+			`sidekick_program_log_dropped_lines_total{program="web"}`:            0,
 			`sidekick_orphans_reaped_total`:                                      3,
 		} {
 			eventually(t, where+" says "+name+" "+strconv.Itoa(int(want)), func() bool { return series(read(), name) == want })
