@@ -156,6 +156,9 @@ func TestShutdownWarning(t *testing.T) {
 		{"drain", "programs: {a: {command: x, stop_grace_period: 7s, register: {port: 1}}}\nregistry: {etcd: {endpoints: ['http://e:1']}}",
 			"drain 1s, then 7s in a row for a,"},
 		{"chain", "programs: {db: {command: x}, b: {command: x}, web: {command: x, depends_on: [b, db]}}", "10s in a row for web, b,"},
+		{"order just kept", "programs: {db: {command: x, stop_grace_period: 1s}, web: {command: x, stop_grace_period: 6s, depends_on: [db]}}", ""},
+		{"order not kept", "programs: {db: {command: x, stop_grace_period: 1s}, web: {command: x, stop_grace_period: 6001ms, depends_on: [db]}}",
+			"8s is too short for the order: 2s before its end db is asked to stop, and the grace of web may"},
 		{"side by side", "programs: {a: {command: x}, b: {command: x}, c: {command: x}}", ""},
 		{"completed", "programs: {m: {command: x}, web: {command: x, depends_on: {m: completed}}}", ""},
 	} {

@@ -13,6 +13,10 @@ import (
 // reaping need.
 const finalKill = 500 * time.Millisecond
 
+// orderEnds is how long before shutdown_timeout everybody is asked to stop,
+// whatever the order.
+const orderEnds = 2 * time.Second
+
 // Warnings returns what is suspicious about a configuration and no error, one
 // line each: it depends on the machine, or somebody may want it. It looks at
 // the file system and at $PATH.
@@ -133,11 +137,19 @@ func shutdownWarning(c *Config) string {
 	if slices.ContainsFunc(c.Programs, func(p Program) bool { return len(p.Policy.Register) > 0 }) {
 		drain = c.Registry.Drain
 	}
-	if drain+grace <= c.ShutdownTimeout-finalKill {
+	if drain+grace > c.ShutdownTimeout-finalKill {
+		return fmt.Sprintf("shutdown_timeout: %s is too short for everyone's grace: drain %s, then %s in a row for %s, then %s for the final kill",
+			c.ShutdownTimeout, drain, grace, strings.Join(chain, ", "), finalKill)
+	}
+	if len(chain) < 2 {
 		return ""
 	}
-	return fmt.Sprintf("shutdown_timeout: %s is too short for everyone's grace: drain %s, then %s in a row for %s, then %s for the final kill",
-		c.ShutdownTimeout, drain, grace, strings.Join(chain, ", "), finalKill)
+	last := c.Programs[slices.IndexFunc(c.Programs, func(p Program) bool { return p.Name == chain[len(chain)-1] })]
+	if before := drain + grace - last.Policy.StopGracePeriod; before > c.ShutdownTimeout-orderEnds {
+		return fmt.Sprintf("shutdown_timeout: %s is too short for the order: %s before its end %s is asked to stop, and the grace of %s may not be over",
+			c.ShutdownTimeout, orderEnds, last.Name, strings.Join(chain[:len(chain)-1], ", "))
+	}
+	return ""
 }
 
 // longestStop returns the chain of programs that stop one after the other,
