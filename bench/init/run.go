@@ -130,7 +130,7 @@ func children(pid int) (all []int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, task := range tasks {
 		data, _ := os.ReadFile(task)
-		for _, field := range strings.Fields(string(data)) {
+		for field := range strings.FieldsSeq(string(data)) {
 			child, _ := strconv.Atoi(field)
 			all = append(all, child)
 		}
