@@ -32,6 +32,9 @@ func facts(s *supervisor.Snapshot) []registrar.Fact {
 	for _, st := range s.Programs {
 		for _, r := range st.Config.Policy.Register {
 			reason := whyDown(&st, r)
+			if s.ShuttingDown {
+				reason = shuttingDown
+			}
 			all = append(all, registrar.Fact{
 				Service: registrar.Service{Program: st.Name, Port: r.Port, Key: r.Key, Advertise: r.Advertise},
 				Up:      reason == "",
@@ -72,4 +75,7 @@ func whyDown(st *supervisor.ProgramStatus, r config.Registration) string {
 const (
 	notYet           = "the check has not passed yet"
 	drainedByCommand = "drained by command"
+	// shuttingDown: the programs are RUNNING until their keys are gone. To say so
+	// here would put back what Withdraw is taking out.
+	shuttingDown = "sidekick is shutting down"
 )

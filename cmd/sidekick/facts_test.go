@@ -67,3 +67,13 @@ func TestTargets(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// During a shutdown programs run until their keys are gone, and none comes back.
+func TestFactsOfAShutdown(t *testing.T) {
+	status := programStatus(supervisor.Running, supervisor.CheckStatus{Status: supervisor.Healthy})
+	for _, f := range facts(&supervisor.Snapshot{ShuttingDown: true, Programs: []supervisor.ProgramStatus{status}}) {
+		if f.Up || f.Reason != "sidekick is shutting down" {
+			t.Errorf("%+v", f)
+		}
+	}
+}
