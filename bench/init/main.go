@@ -187,8 +187,8 @@ func reap(s subject, actor string) (used time.Duration, zombies int, err error) 
 	}
 	defer t.end()
 	begun := cpu(t.pid)
-	if _, err := t.line(); err != nil {
-		return 0, 0, err
+	if line, err := t.line(); err != nil || !strings.HasPrefix(line, "forked") {
+		return 0, 0, fmt.Errorf("the orphans are not there: %q, %w", line, err)
 	}
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
 		zombies = 0

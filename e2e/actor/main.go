@@ -23,13 +23,13 @@ func act(part string, args []string) {
 	case "orphans":
 		orphans(number(args[0]))
 		fmt.Println("forked", args[0])
-		select {}
+		rest()
 	case "burst":
 		end := burst(number(args[0]))
 		fmt.Println("forked", args[0])
 		end()
 		fmt.Println("ended", args[0])
-		select {}
+		rest()
 	case "crowd":
 		crowd()
 	case "show":
@@ -39,6 +39,14 @@ func act(part string, args []string) {
 	default:
 		fmt.Fprintln(os.Stderr, "unknown part", part)
 		os.Exit(2)
+	}
+}
+
+// rest waits to be killed. The runtime takes a select without cases for a
+// deadlock where there is no cgo.
+func rest() {
+	for {
+		time.Sleep(time.Hour)
 	}
 }
 
