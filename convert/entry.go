@@ -152,6 +152,10 @@ func (b *builder) environment() *key {
 
 // others says what has no place in an entry.
 func (b *builder) others() {
+	if o := b.ini.option(b.section, "command"); strings.Contains(o.value, "SUPERVISOR_") {
+		b.add(Note{File: o.file, Line: o.line, Where: "[" + oneLine(b.section.name) + "] " + o.shown(),
+			Reason: "programs get no SUPERVISOR_… variables: write those that are used into environment"})
+	}
 	if priority, o := read(b.scope, "priority", 999, integer); o != nil {
 		b.note(b.section, o, "%s", noOrder)
 		b.out.comment("priority=%d: supervisord starts in this order, and does not wait", priority)

@@ -64,6 +64,24 @@ func TestConvertedListenerEndsTheContainer(t *testing.T) {
 	}
 }
 
+// TestConvertedRetries: a program that fails at once is started as often by both
+// before it is given up. (Its startsecs are long, for a supervisord that was held
+// up takes a program that has ended for one that has succeeded.)
+func TestConvertedRetries(t *testing.T) {
+	t.Parallel()
+	b := newBoth(t, "retries")
+	b.start()
+	if code := b.sidekick.exit(); code != 1 { // nothing runs any more
+		t.Errorf("sidekick ends with %d", code)
+	}
+	b.supervisord.says("gave up: fails entered FATAL state")
+	theirs, ours := b.shown(b.supervisord), b.shown(b.sidekick)
+	if len(theirs) != 3 || len(ours) != 3 {
+		t.Errorf("supervisord starts it %d times, sidekick %d times", len(theirs), len(ours))
+	}
+	b.supervisord.stops()
+}
+
 // newBoth copies a case, with its files in a folder of its own instead of /tmp.
 func newBoth(t *testing.T, name string) *both {
 	t.Helper()

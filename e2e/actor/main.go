@@ -13,7 +13,7 @@ import (
 
 func main() { act(os.Args[1], os.Args[2:]) }
 
-// act plays a part: say WORD… | orphans N | burst N | crowd | show … | exit N.
+// act plays a part: say WORD… | orphans N | burst N | crowd | show … | exit N | fail.
 func act(part string, args []string) {
 	switch part {
 	case "say":
@@ -33,9 +33,12 @@ func act(part string, args []string) {
 	case "crowd":
 		crowd()
 	case "show":
-		show()
+		wait()
 	case "exit":
 		os.Exit(number(args[0]))
+	case "fail":
+		show()
+		os.Exit(1)
 	default:
 		fmt.Fprintln(os.Stderr, "unknown part", part)
 		os.Exit(2)

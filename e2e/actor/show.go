@@ -18,11 +18,16 @@ type shown struct {
 	Groups            []int
 }
 
-// show writes what it was started with to $SHOW_TO/PID, whole or not at all, and
-// waits for a signal.
-func show() {
+// wait shows, and waits for a signal.
+func wait() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+	show()
+	<-signals
+}
+
+// show writes what the process was started with to $SHOW_TO/PID, whole or not at all.
+func show() {
 	directory, _ := os.Getwd()
 	groups, _ := os.Getgroups()
 	mask := syscall.Umask(0)
@@ -38,5 +43,4 @@ func show() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	<-signals
 }
