@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -243,7 +244,8 @@ func problemAt(t *testing.T, path string, value any) string {
 
 func notBuilt(t *testing.T, path string) bool { return problemAt(t, path, "x") == "not supported yet" }
 
-// A default of the schema, written into a file, changes nothing.
+// A default of the schema, written into a file, changes nothing, and neither does
+// a variable that stands for it.
 func TestSchemaDefaults(t *testing.T) {
 	defaults := 0
 	walkSchema(schemaRoot(t), func(path string, node map[string]any) {
@@ -259,6 +261,14 @@ func TestSchemaDefaults(t *testing.T) {
 		given, err := Parse("/etc/f.yaml", with(t, path, value), nil)
 		if err != nil || !reflect.DeepEqual(given, without) {
 			t.Errorf("%s: %v is not the default: %v\n%s", path, value, err, diff(without, given))
+		}
+		if _, list := value.([]any); list {
+			return
+		}
+		variable := with(t, path, fmt.Sprintf("${UNSET:-%v}", value))
+		given, err = Parse("/etc/f.yaml", variable, nil)
+		if err := errors.Join(err, validate(t, variable)); err != nil || !reflect.DeepEqual(given, without) {
+			t.Errorf("%s: a variable: %v\n%s", path, err, diff(without, given))
 		}
 	})
 	if defaults < 40 {

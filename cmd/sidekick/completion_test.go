@@ -57,6 +57,8 @@ func TestCompletion(t *testing.T) {
 		{"status ", "db web web-0 web-1"},
 		{"top d", "db"},
 		{"drain ", "db web web-0 web-1"},
+		{"logs w", "web web-0 web-1"},
+		{"logs --stream ", "stdout stderr"},
 		{"signal TE", "TERM"},
 		{"signal SIGUSR", "SIGUSR1 SIGUSR2"},
 		{"signal hu", "HUP"},
@@ -73,11 +75,12 @@ func TestCompletion(t *testing.T) {
 		{"check -c ", "FILES"},
 		{"status --socket ", "FILES"},
 		{"run -- ", "FILES"},
+		{"convert ", "FILES"},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
 			words := strings.Split(c.line, " ")
-			if slices.Contains([]string{"start", "stop", "restart", "top", "drain", "signal"}, words[0]) || c.line == "status " {
+			if slices.Contains([]string{"start", "stop", "restart", "top", "drain", "logs", "signal"}, words[0]) || c.line == "status " {
 				words = slices.Insert(words, 1, "--socket", socket)
 			}
 			got, files := offered(t, words...)
