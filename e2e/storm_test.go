@@ -73,10 +73,6 @@ programs:
 // 5,000 orphans end at one instant.
 func TestStormOfDeaths(t *testing.T) {
 	i := runPID1(t, `programs: {burst: {command: ["${ACTOR}", burst, "5000"], min_uptime: 0s}}`)
-	i.says("forked 5000")
-	if n := children(i.pid); n < 4500 { // the kernel counts roughly while processes come and go
-		t.Errorf("sidekick has %d children", n)
-	}
 	i.says("ended 5000")
 	begun := time.Now()
 	eventually(t, "all are reaped", func() bool { return children(i.pid) == 1 })
@@ -319,13 +315,18 @@ programs:
 `)
 	i.allAlive()
 	eventually(t, "slow is healthy", func() bool { h := i.status("slow").Health; return h != nil && h.Status == "healthy" })
-	// What the last request left behind, such as its connection, ends first.
-	last := switches(t, i.pid)
-	eventually(t, "it has come to rest", func() bool {
+	// What the requests left behind comes to its end first: their connections,
+	// and the memory that the Go runtime gives back some seconds after a
+	// collection, in bursts of half a hundred wake-ups.
+	last, quiet := switches(t, i.pid), 0
+	eventually(t, "it has been at rest for four seconds", func() bool {
 		time.Sleep(500 * time.Millisecond) // a sample of its wake-ups
 		before := last
 		last = switches(t, i.pid)
-		return last-before < 3
+		if quiet++; last-before > 3 {
+			quiet = 0
+		}
+		return quiet == 8
 	})
 	const window = 10 * time.Second
 	cpu := cpuTicks(t, i.pid)

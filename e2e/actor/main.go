@@ -23,13 +23,12 @@ func act(part string, args []string) {
 	case "orphans":
 		orphans(number(args[0]))
 		fmt.Println("forked", args[0])
-		rest()
+		hang()
 	case "burst":
-		end := burst(number(args[0]))
-		fmt.Println("forked", args[0])
+		end := burst(number(args[0])) // all live until then
 		end()
 		fmt.Println("ended", args[0])
-		rest()
+		hang()
 	case "crowd":
 		crowd()
 	case "show":
@@ -42,14 +41,6 @@ func act(part string, args []string) {
 	default:
 		fmt.Fprintln(os.Stderr, "unknown part", part)
 		os.Exit(2)
-	}
-}
-
-// rest waits to be killed. The runtime takes a select without cases for a
-// deadlock where there is no cgo.
-func rest() {
-	for {
-		time.Sleep(time.Hour)
 	}
 }
 
@@ -80,13 +71,19 @@ func say(word string) {
 			time.Sleep(pace)
 		}
 	case "hang":
-		for {
-			time.Sleep(time.Hour)
-		}
+		hang()
 	case "print":
 		fmt.Println(rest)
 	default:
 		notify(word)
+	}
+}
+
+// hang does nothing for ever. The runtime ends a process in which nobody waits
+// for a time.
+func hang() {
+	for {
+		time.Sleep(time.Hour)
 	}
 }
 
