@@ -190,11 +190,13 @@ programs:
 // how: there is no pids controller.
 func pidsLimit(t *testing.T, limit int) how {
 	for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
-		group := filepath.Join(root, fmt.Sprintf("sidekick-e2e-%d", os.Getpid()))
+		group := filepath.Join(root, fmt.Sprintf("sidekick-e2e-%d-%x", os.Getpid(), rand.Uint32()))
 		if os.Mkdir(group, 0o755) != nil {
 			continue
 		}
-		t.Cleanup(func() { _ = os.Remove(group) })
+		t.Cleanup(func() { // when the last process has left it
+			eventually(t, "the cgroup is removed", func() bool { return os.Remove(group) == nil })
+		})
 		if os.WriteFile(group+"/pids.max", []byte(strconv.Itoa(limit)), 0o644) == nil {
 			return how{wrapper: []string{"sh", "-c", `echo $$ > ` + group + `/cgroup.procs && exec "$@"`, "sh"}}
 		}

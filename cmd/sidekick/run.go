@@ -95,6 +95,7 @@ func (o *runOptions) run(c *cobra.Command, args []string, signals chan os.Signal
 			return 0, &exitError{code: exitUsage, err: fmt.Errorf("cannot use --%s with %s", flag, form), hint: "sidekick run --help"}
 		}
 	}
+	makeThreads()
 	if err := cleanStart(); err != nil {
 		return 0, &exitError{code: exitInternal, err: err}
 	}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"syscall"
-	"time"
 	"unsafe"
 )
 
@@ -70,16 +69,19 @@ func burst(n int) (end func()) {
 	return func() { _ = syscall.Close(int(w)) }
 }
 
-// crowd makes as many children as it may, and goes on trying.
+// crowd makes as many children as it may, and goes on trying, by system calls
+// that the runtime knows nothing of: it would end when it cannot have a thread.
 func crowd() {
 	r, w := pipe()
-	for n := 0; ; n++ {
-		for idler(r, w) != 0 {
-			if n > 0 {
-				fmt.Println("full", n)
-				n = 0
-			}
-			time.Sleep(time.Millisecond)
+	n := 0
+	for idler(r, w) == 0 {
+		n++
+	}
+	fmt.Println("full", n)
+	pause := syscall.Timespec{Nsec: 1e6}
+	for {
+		if idler(r, w) != 0 {
+			syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0)
 		}
 	}
 }
