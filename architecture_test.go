@@ -55,7 +55,7 @@ func list(t *testing.T, args ...string) []goPackage {
 // arrows lists what each package may import of this module. Arrows point down:
 // a package knows only what it is built on, so it can be read and tested alone.
 var arrows = map[string][]string{
-	"cmd/sidekick": {"cmd/sidekick/earlysignal", "config", "control", "convert", "events", "guard", "health", "logs", "procstat",
+	"cmd/sidekick": {"cmd/sidekick/earlysignal", "config", "control", "control/supervisorctl", "convert", "events", "guard", "health", "logs", "procstat",
 		"registrar", "registrar/etcd", "registrar/portmap", "supervisor", "supervisor/child", "supervisor/notify"},
 	"cmd/sidekick/earlysignal": {}, // its init has to run before that of any library
 	"cmd/sidekick-hub":         {"hub", "hub/embed"},
@@ -63,6 +63,7 @@ var arrows = map[string][]string{
 	"control":                  {"config", "events", "health", "logs", "procstat", "registrar", "supervisor", "supervisor/child"},
 	"convert":                  {"config"},
 	"events":                   {},
+	"control/supervisorctl":    {"config", "logs", "supervisor"},
 	"guard":                    {},
 	"health":                   {"config", "guard"},
 	"hub":                      {},

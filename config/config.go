@@ -289,4 +289,7 @@ type Control struct {
 	// Metrics is the TCP address, HOST:PORT or :PORT, at which metrics are served;
 	// "": none.
 	Metrics string
+	// Supervisorctl is where Supervisor's XML-RPC is served: absolute, not
+	// Socket, or "": nowhere.
+	Supervisorctl string
 }

@@ -115,9 +115,6 @@ func set[T any](dst *T, read func(value) (T, bool)) func(value) {
 	}
 }
 
-// notYet is the reader of a key that is promised but not built.
-func notYet(v value) { v.keyProblem("not supported yet") }
-
 // keys reads a mapping by its table and returns the keys that were given.
 func (v value) keys(t table) map[string]value {
 	return v.dispatch(v.entries(), t)

@@ -111,14 +111,14 @@ const groupMode = 0o660
 
 func (f *file) readControl(v value) {
 	given := v.keys(table{
-		"socket":        set(&f.control.Socket, value.absolute),
+		"socket":        set(&f.control.Socket, socketPath),
 		"mode":          set(&f.control.Mode, text(parseMode)),
 		"group":         set(&f.control.Group, text(parseGroup)),
-		"supervisorctl": notYetUnlessEmpty,
+		"supervisorctl": set(&f.control.Supervisorctl, socketPath),
 		"metrics":       set(&f.control.Metrics, text(parseListenAddress)),
 	})
-	if len(f.control.Socket) > maxSocketPath {
-		given["socket"].problem("is too long for a socket: at most %d bytes", maxSocketPath)
+	if f.control.Supervisorctl != "" && f.control.Supervisorctl == f.control.Socket {
+		given["supervisorctl"].problem("is control.socket already: give each protocol a socket of its own")
 	}
 	if _, ok := given["mode"]; !ok && f.control.Group != "" {
 		f.control.Mode = groupMode
@@ -137,4 +137,14 @@ func parseListenAddress(s string) (string, error) {
 		return "", fmt.Errorf("%s is not an address to listen at: write HOST:PORT, such as 127.0.0.1:9180, or :9180 for every address", quote(s))
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(n))), nil
+}
+
+// socketPath reads the path of a unix socket, "" for none.
+func socketPath(v value) (string, bool) {
+	path, ok := v.absolute()
+	if ok && len(path) > maxSocketPath {
+		v.problem("is too long for a socket: at most %d bytes", maxSocketPath)
+		return "", false
+	}
+	return path, ok
 }

@@ -79,8 +79,9 @@ func (l *Launch) Executable(env []string) (string, error) {
 	return "", fmt.Errorf("%s: %w in PATH %q", name, found, path)
 }
 
-// executableProblem says what exec would find wrong with the command's file.
-func (l *Launch) executableProblem(env []string) error {
+// ExecutableProblem says what exec would find wrong with the command's file. The
+// error wraps syscall.ENOENT or syscall.EACCES.
+func (l *Launch) ExecutableProblem(env []string) error {
 	path, err := l.Executable(env)
 	if err != nil {
 		return err

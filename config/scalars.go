@@ -89,17 +89,13 @@ func number(least, most float64) func(value) (float64, bool) {
 	})
 }
 
-// oneOf makes a reader of words: those in built are taken, those in later are
-// promised but not built.
-func oneOf[T ~string](built []T, later ...T) func(value) (T, bool) {
+// oneOf makes a reader of words.
+func oneOf[T ~string](words []T) func(value) (T, bool) {
 	return text(func(s string) (T, error) {
-		switch word := T(s); {
-		case slices.Contains(built, word):
+		if word := T(s); slices.Contains(words, word) {
 			return word, nil
-		case slices.Contains(later, word):
-			return "", fmt.Errorf("%s is not supported yet", quote(s))
 		}
-		return "", fmt.Errorf("%s is not %s", quote(s), alternatives(built))
+		return "", fmt.Errorf("%s is not %s", quote(s), alternatives(words))
 	})
 }
 
@@ -114,14 +110,6 @@ func alternatives[T ~string](words []T) string {
 		others = append(others, string(w))
 	}
 	return strings.Join(others, ", ") + " or " + last
-}
-
-// notYetUnlessEmpty is the reader of a key that is not built and whose
-// default, the empty string, means that it is not wanted.
-func notYetUnlessEmpty(v value) {
-	if s, ok := v.scalar(); ok && s != "" {
-		notYet(v)
-	}
 }
 
 // parseMode reads permission bits in octal, as chmod(1) does: 0600, 600, 0o600.

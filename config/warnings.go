@@ -64,7 +64,7 @@ func programWarnings(p *Program) []string {
 // commandWarnings looks at a command that is executed like that of a program.
 func commandWarnings(l *Launch, command []string, warn func(format string, args ...any)) {
 	as := Launch{Command: command, WorkingDir: l.WorkingDir, Environment: l.Environment}
-	if err := as.executableProblem(as.Env(os.Environ())); err != nil {
+	if err := as.ExecutableProblem(as.Env(os.Environ())); err != nil {
 		warn("cannot execute %s", err)
 	}
 	if w := shellWord(command); w != "" {

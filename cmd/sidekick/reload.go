@@ -29,7 +29,8 @@ type reloader struct {
 	journal    *events.Journal
 	log        *slog.Logger
 
-	mu sync.Mutex // one reload at a time
+	mu      sync.Mutex // one reload at a time
+	current *config.Config
 }
 
 // Reload implements control.Reloader.
@@ -37,23 +38,36 @@ func (r *reloader) Reload(ctx context.Context, dryRun bool) (config.Plan, error)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, err := config.Load(r.path, os.LookupEnv)
-	if problems, ok := errors.AsType[config.Problems](err); ok {
-		lines := make([]string, 0, len(problems))
-		for _, p := range problems {
-			lines = append(lines, p.String())
-		}
-		return config.Plan{}, fmt.Errorf("cannot reload, nothing was changed:\n%s", strings.Join(lines, "\n"))
-	}
 	if err != nil {
-		return config.Plan{}, fmt.Errorf("cannot reload, nothing was changed: %w", err)
+		return config.Plan{}, fmt.Errorf("cannot reload, nothing was changed:%s", listed(err))
 	}
 	if dryRun {
 		return r.supervisor.Plan(ctx, c)
 	}
+	return r.swap(ctx, c)
+}
+
+// listed is what is wrong with the file: a line for each problem, or the one
+// error that there is.
+func listed(err error) string {
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok {
+		return " " + err.Error()
+	}
+	var lines strings.Builder
+	for _, p := range problems {
+		lines.WriteString("\n" + p.String())
+	}
+	return lines.String()
+}
+
+// swap has a configuration run. Called with mu held.
+func (r *reloader) swap(ctx context.Context, c *config.Config) (config.Plan, error) {
 	r.keys.reload(c)
 	r.collector.Configure(c.Programs) // first: new programs are to find their logs
 	plan, err := r.supervisor.Reload(ctx, c)
 	if err == nil {
+		r.current = c
 		r.journal.Retain(names(c))
 	}
 	return plan, err

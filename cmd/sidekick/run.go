@@ -19,6 +19,7 @@ import (
 
 	"sidekick/config"
 	"sidekick/control"
+	"sidekick/control/supervisorctl"
 	"sidekick/events"
 	"sidekick/guard"
 	"sidekick/health"
@@ -178,7 +179,7 @@ func run(path string, c *config.Config, logFormat string, signals <-chan os.Sign
 		Environ: os.Environ(),
 		Dir:     started,
 	})
-	r := &reloader{path: path, supervisor: s, keys: k, collector: collector, journal: journal, log: log}
+	r := &reloader{path: path, supervisor: s, keys: k, collector: collector, journal: journal, log: log, current: c}
 	probes := &health.Latencies{}
 	start("health", func(ctx context.Context) error { return watchHealth(ctx, s, reaper, started, probes, log) })
 	group := controlGroup(c.Control.Group, log)
@@ -189,6 +190,8 @@ func run(path string, c *config.Config, logFormat string, signals <-chan os.Sign
 	} else {
 		start("control", func(ctx context.Context) error { return server.Serve(ctx, l) })
 	}
+	startSupervisorctl(start, supervisorctl.Options{Supervisor: s, Configuration: r, Logs: collector, Log: log,
+		Environ: os.Environ(), Dir: started, Pid: os.Getpid()}, group)
 	start("signals", func(ctx context.Context) error { return obey(ctx, signals, s, r) })
 
 	code := s.Run()
