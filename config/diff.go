@@ -134,7 +134,7 @@ func keyOf(in reflect.Type, field string) string {
 		return "logging"
 	case field == "Group" && in == reflect.TypeFor[Launch]():
 		return "user"
-	case field == "Group":
+	case field == "Group" && in == reflect.TypeFor[Program]():
 		return "replicas"
 	}
 	return strings.ToLower(wordEnd.ReplaceAllString(field, "${1}${3}_${2}${4}"))
