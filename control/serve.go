@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -50,28 +49,13 @@ func serve(ctx context.Context, l net.Listener, handler http.Handler, rule func(
 	return nil
 }
 
-// timedBody has a deadline until it is read to its end. net/http waits for the
-// rest of a body that nobody reads; so this one is for all.
-type timedBody struct {
-	io.ReadCloser
-	conn *http.ResponseController
-}
-
-func (b timedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		_ = b.conn.SetReadDeadline(time.Time{})
-	}
-	return n, err
-}
-
-// admitted keeps strangers out, and bounds the time of a body.
+// admitted keeps strangers out, and bounds the time of a body: also of one that
+// no handler reads, for net/http waits for the rest. It forgets the deadline when
+// the body has come.
 func admitted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.ContentLength != 0 {
-			conn := http.NewResponseController(w)
-			_ = conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // a test's writer has none
-			q.Body = timedBody{q.Body, conn}
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a test's writer has none
 		}
 		if may(q) == nothing {
 			fail(w, errorf(http.StatusForbidden, "forbidden",
