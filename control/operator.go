@@ -93,7 +93,7 @@ func (s *Server) settled(ctx context.Context, drained bool, names []string) erro
 		s.registrar.Withdraw(ctx, names...)
 		if ctx.Err() != nil {
 			return errorf(http.StatusGatewayTimeout, "timeout",
-				"drained, but etcd has not confirmed that the keys are gone: they go when it answers, or by their TTL")
+				"cannot confirm: etcd does not say that the keys are gone. They go when it answers, or by their TTL; the programs stay drained")
 		}
 		return nil
 	}
@@ -104,7 +104,7 @@ func (s *Server) settled(ctx context.Context, drained bool, names []string) erro
 			select {
 			case <-poll.C:
 			case <-ctx.Done():
-				return errorf(http.StatusGatewayTimeout, "timeout", "no longer drained, but the key of %s is not in etcd yet", name)
+				return errorf(http.StatusGatewayTimeout, "timeout", "cannot confirm: the key of %s is not in etcd yet. It comes when it can", name)
 			}
 		}
 	}

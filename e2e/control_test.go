@@ -315,6 +315,8 @@ func TestControlGroup(t *testing.T) {
 func TestTopOnTerminal(t *testing.T) {
 	const file = "programs: {busy: {command: [sh, -c, 'while :; do :; done'], nice: 19}, idle: {command: sleep 1000, replicas: 30}}"
 	i := runPID1(t, file)
+	i.reaches("idle-29", "RUNNING")
+	i.reaches("busy", "RUNNING")
 	for _, c := range []struct {
 		name string
 		end  func(p *pty, i *instance)
@@ -369,6 +371,34 @@ func (p *pty) modes() (modes unix.Termios) {
 		return err
 	})
 	return modes
+}
+
+// status --watch goes on until Ctrl-C; a plan has colours on a terminal only.
+func TestWatchAndPlanOnTerminal(t *testing.T) {
+	t.Parallel()
+	const web = "programs: {web: {command: sleep 1000, min_uptime: 0s}"
+	i := runPID1(t, web+"}")
+	i.reaches("web", "RUNNING")
+	p := onPty(t, how{wrapper: []string{"env", "TERM=xterm"}}, "status", "--watch", "-o", "wide", "--socket", i.socket)
+	p.sees("\x1b[?1049h")
+	for range 2 { // pictures
+		p.sees("THREADS")
+		p.sees("\x1b[32mRUNNING\x1b[0m")
+	}
+	p.types(ctrlC)
+	p.exits(0)
+	p.sees("\x1b[?1049l")
+	i.rewrite(web + ", new: {command: sleep 1000}}")
+	p = onPty(t, how{wrapper: []string{"env", "TERM=xterm"}}, "reload", "--dry-run", "--socket", i.socket)
+	p.sees("\x1b[32m+ new\x1b[0m")
+	p.exits(0)
+	p = onPty(t, how{wrapper: []string{"env", "TERM=xterm", "NO_COLOR=1"}}, "reload", "--socket", i.socket)
+	p.sees("+ new")
+	p.exits(0)
+	if strings.Contains(p.text(), "\x1b") {
+		t.Errorf("colours in spite of NO_COLOR: %q", p.text())
+	}
+	i.reaches("new", "RUNNING")
 }
 
 // On a terminal a command that waits says what for; into a pipe it does not.

@@ -154,7 +154,10 @@ func clientError(err error) error {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e
 	}
-	return &exitError{code: exitFailed, err: err}
+	if !strings.HasPrefix(err.Error(), "cannot ") {
+		err = fmt.Errorf("cannot do that: %w", err)
+	}
+	return &exitError{code: exitFailed, err: err, hint: "sidekick status shows what the programs do"}
 }
 
 func printStatus(w io.Writer, programs []control.Program, output string, colours bool) error {
