@@ -171,6 +171,11 @@ func (c *converter) accept(yaml []byte) error {
 // note says what became of an option.
 func (c *converter) note(s *section, o *option, format string, args ...any) {
 	o.fate = noted
+	c.remark(s, o, format, args...)
+}
+
+// remark says something about an option that is in the output.
+func (c *converter) remark(s *section, o *option, format string, args ...any) {
 	c.add(Note{File: o.file, Line: o.line, Where: "[" + oneLine(s.name) + "] " + o.shown(), Reason: fmt.Sprintf(format, args...)})
 }
 

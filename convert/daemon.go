@@ -74,8 +74,7 @@ func (c *converter) readDaemonUser(s *scope) {
 	default:
 		o.done()
 		if c.daemon.user = c.user(o, user); c.daemon.user != "" {
-			c.add(Note{File: o.file, Line: o.line, Where: "[supervisord] " + o.shown(),
-				Reason: "the programs get it; for sidekick itself write USER into the Dockerfile"})
+			c.remark(s.section, o, "the programs get it; for sidekick itself write USER into the Dockerfile")
 		}
 	}
 }

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,6 +61,9 @@ func (b *builder) command() bool {
 		return false
 	}
 	o.done()
+	if filepath.Base(words[0]) == "dockreg" {
+		b.remark(b.section, o, "sidekick registers by itself: write `register` at the program that has the port, and leave this one out (docs/migrating-from-dockreg.md)")
+	}
 	ours, err := config.SplitWords(value)
 	if err == nil && slices.Equal(ours, words) {
 		b.out.add("command", scalar(b.names.text(value)))
@@ -153,8 +157,7 @@ func (b *builder) environment() *key {
 // others says what has no place in an entry.
 func (b *builder) others() {
 	if o := b.ini.option(b.section, "command"); strings.Contains(o.value, "SUPERVISOR_") {
-		b.add(Note{File: o.file, Line: o.line, Where: "[" + oneLine(b.section.name) + "] " + o.shown(),
-			Reason: "programs get no SUPERVISOR_… variables: write those that are used into environment"})
+		b.remark(b.section, o, "programs get no SUPERVISOR_… variables: write those that are used into environment")
 	}
 	if priority, o := read(b.scope, "priority", 999, integer); o != nil {
 		b.note(b.section, o, "%s", noOrder)

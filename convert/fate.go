@@ -127,7 +127,7 @@ func (c *converter) noteExpansions() {
 			for _, o := range s.options {
 				if o.fate == inOutput && s.name != "include" && strings.Contains(o.raw, name) && !said[o.file] {
 					said[o.file] = true
-					c.add(Note{File: o.file, Line: o.line, Where: "[" + oneLine(s.name) + "] " + o.shown(), Reason: name + " " + became})
+					c.remark(s, o, "%s %s", name, became)
 				}
 			}
 		}

@@ -92,7 +92,6 @@ func (c *converter) expandUser(path string) string {
 // relative notes that a path starts from somewhere else now.
 func (c *converter) relative(s *section, o *option, path string) {
 	if !strings.HasPrefix(path, "/") && !hasMark(path[:min(len(path), 4)]) {
-		c.add(Note{File: o.file, Line: o.line, Where: "[" + oneLine(s.name) + "] " + o.shown(),
-			Reason: "the path starts from the folder of sidekick's file now, and did from where supervisord was started"})
+		c.remark(s, o, "the path starts from the folder of sidekick's file now, and did from where supervisord was started")
 	}
 }
