@@ -101,18 +101,27 @@ func (r *Registrar) look(done func() bool) (ok bool, news <-chan struct{}) {
 
 // Withdraw takes the programs for down until the next Update that says up,
 // and waits until etcd confirmed that none of their keys is left, or ctx ends.
-// deleted says that etcd confirmed, meanwhile, the end of a key that existed as
-// far as is known, so that clients need time to notice.
+// deleted says that clients need time to notice: etcd confirmed the end of a key
+// that existed, as far as is known, meanwhile or just before. The second, since
+// an Update may tell of the same stop, and be faster; each delete counts once.
 func (r *Registrar) Withdraw(ctx context.Context, programs ...string) (deleted bool) {
-	before := r.withdraw(programs)
+	begun := time.Now()
+	r.withdraw(programs)
 	r.wait(ctx, func() bool { return !r.holds(programs) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.deletions(programs) > before
+	for _, p := range programs {
+		d := r.deleted[p]
+		if d.at.After(begun) || !d.told && begun.Sub(d.at) < justNow {
+			deleted = true
+			r.deleted[p] = deletion{d.at, true}
+		}
+	}
+	return deleted
 }
 
-// withdraw marks the programs down and returns how many deletes they had so far.
-func (r *Registrar) withdraw(programs []string) (deletions int) {
+// withdraw marks the programs down.
+func (r *Registrar) withdraw(programs []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, f := range r.facts {
@@ -123,16 +132,6 @@ func (r *Registrar) withdraw(programs []string) (deletions int) {
 		}
 	}
 	r.changed()
-	return r.deletions(programs)
-}
-
-// deletions counts the confirmed deletes of the programs. The caller holds mu.
-func (r *Registrar) deletions(programs []string) int {
-	n := 0
-	for _, p := range programs {
-		n += r.deleted[p]
-	}
-	return n
 }
 
 // holds reports whether a key of the programs may be in etcd. The caller holds mu.

@@ -149,6 +149,24 @@ func TestKeyMayHaveExpired(t *testing.T) {
 	})
 }
 
+// The Update that tells of a stop may be faster than the Withdraw that belongs to
+// it: there was a key all the same.
+func TestWithdrawAfterUpdate(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		for pause, want := range map[time.Duration]bool{0: true, justNow: false} {
+			w.update(true, fixedWeb)
+			w.update(false, fixedWeb)
+			w.after(pause)
+			if got := w.reg.Withdraw(t.Context(), "web"); got != want {
+				t.Errorf("%v after the delete: %t, want %t", pause, got, want)
+			}
+			if w.reg.Withdraw(t.Context(), "web") {
+				t.Error("one delete counts twice")
+			}
+		}
+	})
+}
+
 func TestWithdraw(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		other := fixedWeb

@@ -31,6 +31,7 @@ const (
 	callTimeout   = 3 * time.Second // of one call to etcd
 	retryFirst    = 500 * time.Millisecond
 	retryLast     = 5 * time.Second
+	justNow       = time.Second      // a delete this long ago may not have reached every client
 	contestEvery  = time.Minute      // between two attempts to win one key back from another registrar
 	ghostWatch    = 10 * time.Minute // how long a key that we gave up is still looked at
 )
@@ -81,8 +82,8 @@ type Registrar struct {
 	facts    []Fact     // of the last Update; Withdraw makes some down
 	services map[Service]*service
 	keys     map[string]*holding
-	prepared map[string]bool // by program
-	deleted  map[string]int  // by program: confirmed deletes
+	prepared map[string]bool     // by program
+	deleted  map[string]deletion // by program: the last confirmed delete
 	lookup   lookup
 	cancel   context.CancelCauseFunc // of the pass under way, or nil
 	dropping map[string]bool         // the keys that the pass under way is deleting
@@ -124,6 +125,12 @@ type holding struct {
 	rival   rival
 }
 
+// deletion is a confirmed delete of a key.
+type deletion struct {
+	at   time.Time
+	told bool // by Withdraw
+}
+
 // rival is another registrar that wrote our key after us.
 type rival struct {
 	held      bool      // it has the key now
@@ -153,7 +160,7 @@ func New(o Options) *Registrar {
 		services: map[Service]*service{},
 		keys:     map[string]*holding{},
 		prepared: map[string]bool{},
-		deleted:  map[string]int{},
+		deleted:  map[string]deletion{},
 		news:     make(chan struct{}),
 	}
 	r.lookup.mapping = o.Mapping

@@ -57,7 +57,7 @@ func (r *Registrar) dropped(paths, gone []string, err error) {
 	for _, path := range paths {
 		h := r.keys[path]
 		if slices.Contains(gone, path) {
-			r.deleted[h.service.Program]++
+			r.deleted[h.service.Program] = deletion{at: time.Now()}
 			r.deregistered(slog.LevelInfo, path, h, r.whyGone(h.service))
 		} else if err != nil {
 			continue
