@@ -130,6 +130,7 @@ for line in sys.stdin:
 type ctl struct {
 	t      *testing.T
 	socket string
+	script string
 	in     io.WriteCloser
 	out    *bufio.Scanner
 }
@@ -160,7 +161,7 @@ func startCtl(t *testing.T, script, socket string) *ctl {
 		_ = in.Close() // ends it
 		_ = cmd.Wait()
 	})
-	c := &ctl{t, socket, in, bufio.NewScanner(out)}
+	c := &ctl{t, socket, script, in, bufio.NewScanner(out)}
 	c.out.Buffer(nil, 4<<20)
 	return c
 }
@@ -192,6 +193,41 @@ func (c *ctl) run(args ...string) (got transcript) {
 		c.t.Error(err)
 	}
 	return got
+}
+
+// watch starts a supervisorctl that goes on, and returns what it prints to stdout,
+// a pipe to its stdin, and a function that interrupts it, if asked to, and waits
+// for its exit code.
+func (c *ctl) watch(args ...string) (out func() string, in io.WriteCloser, end func(interrupt bool) int) {
+	c.t.Helper()
+	cmd := exec.Command(c.script, append([]string{"-s", "unix://" + c.socket}, args...)...)
+	var mu sync.Mutex
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = locked{&mu, &b}, os.Stderr
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ended := sync.OnceFunc(func() { _ = cmd.Wait() })
+	c.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		ended()
+	})
+	out = func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return b.String()
+	}
+	return out, in, func(interrupt bool) int {
+		if interrupt {
+			_ = cmd.Process.Signal(os.Interrupt)
+		}
+		ended()
+		return cmd.ProcessState.ExitCode()
+	}
 }
 
 // masks is all that two transcripts may differ in.

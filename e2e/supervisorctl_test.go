@@ -2,9 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The same programs, as supervisord and as sidekick know them. Those that end do
@@ -48,6 +52,9 @@ startsecs=0
 [program:lines]
 command=sh -c "for i in $(seq 300); do echo line $i; echo err $i >&2; done; exec sleep 1000"
 startsecs=0
+[program:talk]
+command=sh -c "trap 'echo more; echo oops >&2' USR1; trap 'i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo much $i; done' USR2; echo ready; echo err ready >&2; while :; do sleep 0.05; done"
+startsecs=0
 [program:stubborn]
 command=sh -c "trap '' TERM; while :; do sleep 0.1; done"
 startsecs=0
@@ -77,6 +84,9 @@ programs:
   manual: {<<: *p, command: sleep 1000, autostart: false}
   grp: {<<: *p, command: sleep 1000, replicas: 2}
   lines: {<<: *p, command: 'sh -c "for i in $(seq 300); do echo line $i; echo err $i >&2; done; exec sleep 1000"'}
+  talk:
+    <<: *p
+    command: sh -c "trap 'echo more; echo oops >&2' USR1; trap 'i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo much $i; done' USR2; echo ready; echo err ready >&2; while :; do sleep 0.05; done"
   stubborn: {<<: *p, command: "sh -c \"trap '' TERM; while :; do sleep 0.1; done\"", stop_grace_period: 1s}
   nolog: {<<: *p, command: sleep 1000, logging: {to: inherit}}
 `
@@ -120,6 +130,78 @@ func TestSupervisorctl(t *testing.T) {
 			p.written("lines", "line 300\n", "err 300\n")
 			p.same(commands...)
 		})
+	}
+}
+
+// tail -f and fg show the end of a log, byte by byte, and what comes.
+func TestSupervisorctlFollow(t *testing.T) {
+	t.Parallel()
+	p := startPair(t, supervisordPrograms, sidekickPrograms)
+	p.written("lines", "line 300\n", "err 300\n")
+	p.written("talk", "ready\n", "err ready\n")
+	// watch runs it on both sides until it says all of that.
+	watch := func(waitFor string, end func(out func() string, in io.Closer, end func(bool) int), args ...string) (ours, theirs string) {
+		t.Helper()
+		for i, s := range []*side{&p.ours, &p.theirs} {
+			out, in, stop := s.ctl.watch(args...)
+			for text := range strings.SplitSeq(waitFor, "|") {
+				eventually(t, fmt.Sprintf("supervisorctl %v says %q", args, text), func() bool { return strings.Contains(out(), text) })
+			}
+			end(out, in, stop)
+			*[]*string{&ours, &theirs}[i] = out()
+		}
+		return ours, theirs
+	}
+	interrupt := func(_ func() string, _ io.Closer, end func(bool) int) {
+		if code := end(true); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	}
+	for _, args := range [][]string{{"tail", "-f", "lines"}, {"tail", "-f", "lines:lines", "stderr"}} {
+		if ours, theirs := watch(" 300\n", interrupt, args...); ours != theirs || len(ours) < 1024 {
+			t.Errorf("%v: - supervisord, + sidekick\n%s", args, cmp.Diff(theirs, ours))
+		}
+	}
+	// The end of fg is awaited in its words: the process notices 30 s later.
+	closeInput := func(out func() string, in io.Closer, _ func(bool) int) {
+		_ = in.Close()
+		eventually(t, "fg ends", func() bool { return strings.HasSuffix(out(), "Exiting foreground\n") })
+	}
+	// Two threads write to one terminal: the order is not told.
+	sorted := func(s string) string { return strings.Join(slices.Sorted(strings.SplitSeq(s, "\n")), "\n") }
+	if ours, theirs := watch("ready\n|err ready\n", closeInput, "fg", "talk"); sorted(ours) != sorted(theirs) {
+		t.Errorf("fg: - supervisord, + sidekick\n%s", cmp.Diff(theirs, ours))
+	}
+
+	var outs []func() string
+	var ends []func(bool) int
+	for _, s := range []*side{&p.ours, &p.theirs} {
+		out, _, end := s.ctl.watch("tail", "-f", "talk")
+		eventually(t, "tail -f begins", func() bool { return strings.Contains(out(), "ready\n") })
+		outs, ends = append(outs, out), append(ends, end)
+	}
+	p.same("signal USR1 talk", "signal USR2 talk")
+	for i, out := range outs {
+		eventually(t, "tail -f goes on", func() bool { return strings.Contains(out(), "more\n") && strings.Contains(out(), "much 200\n") })
+		if code := ends[i](true); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	}
+	if d := cmp.Diff(outs[1](), outs[0]()); d != "" {
+		t.Errorf("tail -f: - supervisord, + sidekick\n%s", d)
+	}
+
+	out, in, _ := p.ours.ctl.watch("fg", "talk")
+	eventually(t, "fg shows the output", func() bool { return strings.Contains(out(), "much 200\n") })
+	_, _ = io.WriteString(in, "hello\n")
+	eventually(t, "fg refuses input", func() bool {
+		return strings.HasSuffix(out(), "ERROR: <Fault 20: 'NO_FILE: talk'>\nExiting foreground\n")
+	})
+	out, _, end := p.ours.ctl.watch("maintail", "-f")
+	eventually(t, "maintail -f shows our own messages", func() bool { return strings.Contains(out(), "program=talk") })
+	p.ours.ctl.run("shutdown")
+	if code := end(false); code != 0 {
+		t.Errorf("maintail -f, when sidekick ends: exit code %d", code)
 	}
 }
 
