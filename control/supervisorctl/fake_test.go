@@ -122,6 +122,9 @@ func (w *world) Swap(_ context.Context, current, next *config.Config) (config.Pl
 	if flaws := next.Flaws(); flaws != nil {
 		return config.Plan{}, fmt.Errorf("swapped in with a flaw: %s", flaws[0])
 	}
+	if !slices.ContainsFunc(next.Programs, func(p config.Program) bool { return p.Policy.Autostart || w.has(p.Name) }) {
+		return config.Plan{}, errors.New("nothing is left to run, the container ends")
+	}
 	plan := config.Diff(w.running, next)
 	w.note("swap +%v -%v ~%v", plan.Added, plan.Removed, append(plan.Relaunched, plan.Retuned...))
 	w.running = next
@@ -140,6 +143,10 @@ func (w *world) Swap(_ context.Context, current, next *config.Config) (config.Pl
 	}
 	w.sequence++
 	return plan, nil
+}
+
+func (w *world) has(name string) bool {
+	return slices.ContainsFunc(w.programs, func(st supervisor.ProgramStatus) bool { return st.Name == name })
 }
 
 func (w *world) Bytes(program string, stream logs.Stream) ([]byte, uint64) {
