@@ -213,13 +213,14 @@ func TestControlCommands(t *testing.T) {
 	t.Parallel()
 	i := runPID1(t, `
 programs:
-  web: {command: [sh, -c, "trap 'echo got HUP' HUP; while :; do sleep 1000 & wait; done"], replicas: 2, min_uptime: 0s}
+  web: {command: [sh, -c, "trap 'echo got HUP' HUP; echo ready; while :; do sleep 1000 & wait; done"], replicas: 2, min_uptime: 0s}
   job: {command: [sh, -c, "exit 0"]}
   off: {command: sleep 1000, autostart: false}
 `)
 	i.reaches("web-0", "RUNNING")
 	i.reaches("web-1", "RUNNING")
 	i.reaches("job", "EXITED")
+	i.says("web-0 | ready") // for its signal
 	for _, c := range []struct {
 		line string
 		code int
