@@ -26,6 +26,8 @@ type stream struct {
 	from    *os.File
 	conn    syscall.RawConn
 
+	capacity int // of the pipe, in bytes; 0: it is as it was made
+
 	in   *buffer // nil while nothing is there to be read
 	n    int     // the first n bytes of in are an unfinished line,
 	rest []byte  // or this is, while in is nil
@@ -51,19 +53,49 @@ func (b *buffers) put(used *buffer) {
 	}
 }
 
+const (
+	// hotPipe is what the pipe of a program holds that writes a great many
+	// small pieces, in bytes: the most that a user who is not root may have.
+	hotPipe = 1 << 20
+	// smallRead is what such a program has written since the last read.
+	smallRead = readSize / 4
+	// soon is how long a read waits at most while such a program writes, on a
+	// machine that is busy.
+	soon = 2 * time.Millisecond
+)
+
+// pause lets a program that writes line by line write some more before the next
+// read: a read and a write for each line would cost it and us more than the lines
+// do. A line that comes alone is not delayed; what comes right behind two others
+// is, by a millisecond.
+func (s *stream) pause(n int, waited time.Duration) {
+	if n >= smallRead || waited > soon {
+		return
+	}
+	if s.capacity == 0 {
+		_ = s.conn.Control(func(fd uintptr) {
+			s.capacity, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, hotPipe)
+			if s.capacity <= 0 { // more than this user may have
+				s.capacity, _ = unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0)
+			}
+		})
+	}
+	time.Sleep(time.Duration(s.capacity)) // a byte a nanosecond: no program is faster
+}
+
 // copy carries lines over until EOF or an error, which is that somebody closed
 // the read end. The unfinished line at the end is a line too.
 func (s *stream) copy(free *buffers) {
 	for {
-		seen := s.n + len(s.rest)
+		seen, begun := s.n+len(s.rest), time.Now()
 		n, err := s.read(free)
-		if n > 0 {
-			s.take(seen, n)
-		}
 		if err != nil {
 			s.finish(free)
 			return
 		}
+		at := time.Now()
+		s.take(at, seen, n)
+		s.pause(n, at.Sub(begun))
 	}
 }
 
@@ -124,10 +156,10 @@ func (s *stream) release(free *buffers) {
 
 // take passes on the lines that n more bytes have completed. The first seen
 // bytes have no newline.
-func (s *stream) take(seen, n int) {
+func (s *stream) take(at time.Time, seen, n int) {
 	lines, rest, piece := cut(s.in.in[:s.n+n], seen)
 	if len(lines) > 0 {
-		s.in.out = s.program.take(s.number, time.Now(), lines, piece, s.in.out)
+		s.in.out = s.program.take(s.number, at, lines, piece, s.in.out)
 	}
 	s.n = copy(s.in.in, rest)
 }

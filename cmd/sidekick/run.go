@@ -256,9 +256,13 @@ func logOwner(user, group string) (uid, gid uint32, err error) {
 	return u.UID, u.GID, err
 }
 
+// newLogger makes sidekick's own log, which goes to stderr in the end.
 func newLogger(w io.Writer, format string) *slog.Logger {
-	if format == "json" {
+	switch {
+	case format == "json":
 		return slog.New(slog.NewJSONHandler(w, nil))
+	case isTerminal(os.Stderr):
+		return slog.New(logs.NewHandler(w, wantsColour(os.Stderr)))
 	}
 	return slog.New(slog.NewTextHandler(w, nil))
 }
