@@ -214,8 +214,8 @@ func (c *Client) Logs(ctx context.Context, query LogQuery, fn func(LogLine) erro
 		}
 		err := decoder.Decode(&line)
 		switch {
-		case errors.Is(err, io.EOF):
-			return nil
+		case errors.Is(err, io.EOF) || query.Follow && errors.Is(err, io.ErrUnexpectedEOF):
+			return nil // the end, of sidekick perhaps
 		case err != nil:
 			return fmt.Errorf("cannot read the lines: %w", err)
 		case line.Error != nil:

@@ -46,8 +46,11 @@ const patience = 750 * time.Millisecond
 // one line, and the last block of a stream may have no newline. Lines that
 // nobody takes are counted. Lines are framed in out, which is returned.
 func (p *program) take(stream uint8, at time.Time, block []byte, piece bool, out []byte) []byte {
-	p.lines.Add(uint64(countLines(block)))
-	p.bytes.Add(uint64(len(block)))
+	lines, size := countLines(block), len(block)
+	defer func() { // last: whoever sees these lines counted knows what became of them
+		p.lines.Add(uint64(lines))
+		p.bytes.Add(uint64(size))
+	}()
 	p.ring.add(stream, at, block, piece)
 	r := p.route.Load()
 	to := r.to[stream]

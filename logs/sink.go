@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -222,14 +223,14 @@ func (s *sink) keep(lines []byte) (lost int) {
 }
 
 // keepFrom keeps what is left of lines, of which n bytes are written: the rest
-// of a half-written line in any case.
+// of a half-written line in any case, and before what others have kept meanwhile.
 func (s *sink) keepFrom(lines []byte, n int) (lost int) {
 	end := n
 	if n > 0 && lines[n-1] != '\n' {
 		end += bytes.IndexByte(lines[n:], '\n') + 1
 	}
 	s.mu.Lock()
-	s.late = append(s.late, lines[n:end]...)
+	s.late = slices.Concat(lines[n:end], s.late)
 	s.mu.Unlock()
 	return s.keep(lines[end:])
 }

@@ -252,6 +252,17 @@ func TestSinkAfterATornLine(t *testing.T) {
 	}
 }
 
+// The rest of a half-written line comes before lines of others, who were late
+// while it was written.
+func TestSinkKeepsTheRestOfALineFirst(t *testing.T) {
+	_, w := rawPipe(t)
+	s, _ := newSinks(w, w, false)
+	s.keep([]byte("another\n"))
+	if lost := s.keepFrom([]byte("torn\nnext\n"), 2); lost != 0 || string(s.late) != "rn\nanother\nnext\n" {
+		t.Errorf("%d lost, late %q", lost, s.late)
+	}
+}
+
 func TestSinkOnAFullDisk(t *testing.T) {
 	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

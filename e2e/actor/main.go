@@ -13,7 +13,8 @@ import (
 
 func main() { act(os.Args[1], os.Args[2:]) }
 
-// act plays a part: say WORD… | orphans N | burst N | crowd | show … | exit N | fail.
+// act plays a part: say WORD… | orphans N | burst N | crowd | show … |
+// count LINES | exit N | fail.
 func act(part string, args []string) {
 	switch part {
 	case "say":
@@ -33,6 +34,10 @@ func act(part string, args []string) {
 		crowd()
 	case "show":
 		wait()
+	case "count":
+		for n := range number(args[0]) {
+			fmt.Println(n, strings.Repeat("x", n%200))
+		}
 	case "exit":
 		os.Exit(number(args[0]))
 	case "fail":
