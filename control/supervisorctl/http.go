@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Bounds of a request and of its answer.
+// Bounds of a request and of its answer. control.Serve bounds the time that a
+// request takes.
 const (
 	maxBody     = 256 << 10 // bytes; the largest that people send is a multicall
 	maxAnswer   = 16 << 20  // bytes, of a multicall
-	bodyTimeout = 10 * time.Second
 	sendTimeout = 30 * time.Second
 )
 
@@ -37,7 +37,7 @@ func (s *Server) rpc(w http.ResponseWriter, q *http.Request) {
 		refuse(w, http.StatusBadRequest)
 		return
 	}
-	body, err := readBody(w, q)
+	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxBody))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		refuse(w, http.StatusRequestEntityTooLarge)
 		return
@@ -53,14 +53,6 @@ func (s *Server) rpc(w http.ResponseWriter, q *http.Request) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	_, _ = w.Write(answer) // the client is gone
-}
-
-// readBody bounds the size of a body, and the time that it takes.
-func readBody(w http.ResponseWriter, q *http.Request) ([]byte, error) {
-	deadline := http.NewResponseController(w)
-	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout)) // of a test's writer: none
-	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
-	return io.ReadAll(http.MaxBytesReader(w, q.Body, maxBody))
 }
 
 // answer makes the call and encodes what came of it.
