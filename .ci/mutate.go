@@ -1,14 +1,18 @@
 // Command mutate breaks one line at a time, as .ci/mutations.txt lists, and runs
-// the tests of that package: each break has to turn them red. The tree is not
-// touched; the broken file is laid over it for the run.
+// the tests of that package, or those that the list names: each break has to
+// turn them red. The tree is not touched; the broken file is laid over it for the
+// run, and for the builds that the tests make. An argument is a regular
+// expression: only the breaks that it finds in the list are made.
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -18,8 +22,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	only := regexp.MustCompile(strings.Join(os.Args[1:], "|"))
 	survived := 0
 	for number, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
+		if !only.MatchString(block) {
+			continue
+		}
 		m, err := parse(block)
 		if err == nil {
 			err = m.run()
@@ -40,10 +48,13 @@ func main() {
 // mutation is one block of the list.
 type mutation struct {
 	why, file, from, to string
+	// test is a package and, behind a blank, the pattern of its tests; "": all
+	// those of the file's package.
+	test string
 }
 
 func parse(block string) (m mutation, err error) {
-	fields := map[string]*string{"why": &m.why, "file": &m.file, "from": &m.from, "to": &m.to}
+	fields := map[string]*string{"why": &m.why, "file": &m.file, "from": &m.from, "to": &m.to, "test": &m.test}
 	for line := range strings.Lines(block) {
 		if strings.HasPrefix(line, "#") {
 			continue
@@ -87,18 +98,25 @@ func (m mutation) run() error {
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o644); err != nil {
 		return err
 	}
-	return m.test(filepath.Join(dir, "overlay.json"))
+	return m.turnsRed(filepath.Join(dir, "overlay.json"))
 }
 
-func (m mutation) test(overlay string) error {
+func (m mutation) turnsRed(overlay string) error {
 	folder := "./" + filepath.Dir(m.file)
-	args := []string{"-tags", "grpcnotrace", "-overlay", overlay}
-	if out, err := exec.Command("go", append(append([]string{"build"}, args...), folder)...).CombinedOutput(); err != nil {
+	if out, err := goTool(overlay, "build", folder); err != nil {
 		return fmt.Errorf("does not build: %s", out)
 	}
-	out, err := exec.Command("go", append(append([]string{"test", "-timeout", "90s"}, args...), folder)...).CombinedOutput()
+	tested, pattern, _ := strings.Cut(m.test, " ")
+	out, err := goTool(overlay, "test", "-timeout", "90s", "-run", pattern, cmp.Or(tested, folder))
 	if err == nil {
 		return fmt.Errorf("the tests stay green: %s", out)
 	}
 	return nil
+}
+
+// goTool runs go with the overlay, which $GOFLAGS hands on to what tests build.
+func goTool(overlay, command string, args ...string) ([]byte, error) {
+	tool := exec.Command("go", append([]string{command, "-tags", "grpcnotrace"}, args...)...)
+	tool.Env = append(os.Environ(), "GOFLAGS=-overlay="+overlay)
+	return tool.CombinedOutput()
 }
