@@ -14,8 +14,7 @@ func keysOf(t reflect.Type, prefix string) (keys []string) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		in := field.Type
 		for in.Kind() == reflect.Pointer || in.Kind() == reflect.Slice {
 			in = in.Elem()
