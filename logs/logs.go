@@ -46,6 +46,7 @@ type Collector struct {
 	closed   bool
 	programs map[string]*program
 	files    map[string]*logFile  // by path: those of the configuration
+	poller   *poller              // nil before the first stream
 	streams  map[*stream]struct{} // those not at their end
 }
 
@@ -203,63 +204,79 @@ func (c *Collector) Open(program string) (stdout, stderr *os.File, err error) {
 		return nil, nil, err
 	}
 	errRead, stderr, err := second(program + " stderr")
-	if err != nil {
-		outRead.Close()
-		stdout.Close()
-		return nil, nil, err
+	if err == nil {
+		err = errors.Join(c.follow(p, 0, outRead), c.follow(p, 1, errRead))
+		if err == nil {
+			return stdout, stderr, nil
+		}
+		stderr.Close()
+	} else if outRead >= 0 {
+		unix.Close(outRead)
 	}
-	c.follow(p, 0, outRead)
-	c.follow(p, 1, errRead)
-	return stdout, stderr, nil
+	stdout.Close()
+	return nil, nil, err
 }
 
 // duplicate makes a function that returns no pipe, but a file of ours again.
-func duplicate(file *os.File) func(string) (none, dup *os.File, err error) {
-	return func(name string) (none, dup *os.File, err error) {
+func duplicate(file *os.File) func(string) (none int, dup *os.File, err error) {
+	return func(name string) (none int, dup *os.File, err error) {
 		number := -1
 		onFD(file, func(fd int) { number, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3) })
 		if err != nil || number < 0 {
-			return nil, nil, fmt.Errorf("cannot hand on our own %s: %w", name, errors.Join(err, unix.EBADF))
+			return -1, nil, fmt.Errorf("cannot hand on our own %s: %w", name, errors.Join(err, unix.EBADF))
 		}
-		return nil, os.NewFile(uintptr(number), name), nil
+		return -1, os.NewFile(uintptr(number), name), nil
 	}
 }
 
-// pipe returns a pipe whose read end waits in Go's poller, so that closing it
-// ends the wait, and whose write end is blocking. The two ends are open file
-// descriptions of their own, each with its own O_NONBLOCK (pipe(7)).
-func pipe(name string) (read, write *os.File, err error) {
+// pipe returns a pipe whose read end is non-blocking, for the poller, and whose
+// write end is blocking. The two ends are open file descriptions of their own,
+// each with its own O_NONBLOCK (pipe(7)).
+func pipe(name string) (read int, write *os.File, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, fmt.Errorf("cannot make a pipe for %s: %w", name, err)
+		return -1, nil, fmt.Errorf("cannot make a pipe for %s: %w", name, err)
 	}
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		unix.Close(fds[0])
 		unix.Close(fds[1])
-		return nil, nil, fmt.Errorf("cannot make a pipe for %s: %w", name, err)
+		return -1, nil, fmt.Errorf("cannot make a pipe for %s: %w", name, err)
 	}
-	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
+	return fds[0], os.NewFile(uintptr(fds[1]), name), nil
 }
 
 // follow starts the goroutine that reads a stream, if there is one. It ends at
-// EOF, or when Close closes the read end. Called with mu held.
-func (c *Collector) follow(p *program, number uint8, from *os.File) {
-	if from == nil {
-		return
+// EOF, or when Close stops it. Called with mu held.
+func (c *Collector) follow(p *program, number uint8, from int) error {
+	if from < 0 {
+		return nil
 	}
-	s := &stream{program: p, number: number, from: from}
-	s.conn, _ = from.SyscallConn() // fails without a file only
+	if c.poller == nil {
+		var err error
+		if c.poller, err = newPoller(); err != nil {
+			unix.Close(from)
+			return err
+		}
+	}
+	s := &stream{program: p, number: number, from: from, poller: c.poller, quit: make(chan struct{})}
+	s.stop = sync.OnceFunc(func() { close(s.quit) })
+	var err error
+	if s.ready, err = c.poller.add(from); err != nil {
+		unix.Close(from)
+		return fmt.Errorf("cannot watch a pipe: %w", err)
+	}
 	c.streams[s] = struct{}{}
 	p.open++
 	c.readers.Go(func() {
 		s.copy(&c.free)
-		s.from.Close()
+		s.close()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.streams, s)
 		p.open--
 		c.forget(p)
 	})
+	return nil
 }
 
 // Messages returns the writer for sidekick's own log, one Write a message. It
@@ -298,13 +315,19 @@ func (c *Collector) Close(ctx context.Context) {
 	}
 	c.stdout.close()
 	c.stderr.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.poller != nil && len(c.streams) == 0 {
+		c.poller.close()
+		c.poller = nil
+	}
 }
 
-// abandon closes all read ends, which ends the readers that wait for input.
+// abandon ends the readers that wait for input.
 func (c *Collector) abandon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for s := range c.streams {
-		s.from.Close()
+		s.stop()
 	}
 }

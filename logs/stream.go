@@ -4,7 +4,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +22,11 @@ const (
 type stream struct {
 	program *program
 	number  uint8 // 0 stdout, 1 stderr
-	from    *os.File
-	conn    syscall.RawConn
+	from    int   // the read end, non-blocking
+	poller  *poller
+	ready   chan struct{} // gets a token after a watch
+	quit    chan struct{} // closed when nobody waits for more any more
+	stop    func()        // closes it
 
 	capacity int // of the pipe, in bytes; 0: it is as it was made
 
@@ -73,18 +75,16 @@ func (s *stream) pause(n int, waited time.Duration) {
 		return
 	}
 	if s.capacity == 0 {
-		_ = s.conn.Control(func(fd uintptr) {
-			s.capacity, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, hotPipe)
-			if s.capacity <= 0 { // more than this user may have
-				s.capacity, _ = unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0)
-			}
-		})
+		s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_SETPIPE_SZ, hotPipe)
+		if s.capacity <= 0 { // more than this user may have
+			s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_GETPIPE_SZ, 0)
+		}
 	}
 	time.Sleep(time.Duration(s.capacity)) // a byte a nanosecond: no program is faster
 }
 
-// copy carries lines over until EOF or an error, which is that somebody closed
-// the read end. The unfinished line at the end is a line too.
+// copy carries lines over until EOF or an error, which is that nobody waits for
+// more. The unfinished line at the end is a line too.
 func (s *stream) copy(free *buffers) {
 	for {
 		seen, begun := s.n+len(s.rest), time.Now()
@@ -101,29 +101,41 @@ func (s *stream) copy(free *buffers) {
 
 // read waits for bytes and puts them behind the unfinished line.
 func (s *stream) read(free *buffers) (n int, err error) {
-	waitErr := s.conn.Read(func(fd uintptr) bool {
+	for {
 		s.makeRoom(free)
-		for {
-			n, err = unix.Read(int(fd), s.in.in[s.n:])
-			if err != unix.EINTR {
-				break
-			}
-		}
-		if err == unix.EAGAIN {
+		n, err = unix.Read(s.from, s.in.in[s.n:])
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
 			s.release(free)
-			return false
+			if err := s.wait(); err != nil {
+				return 0, err
+			}
+		case err == nil && n == 0:
+			return 0, io.EOF
+		default:
+			return max(n, 0), err
 		}
-		return true
-	})
-	switch {
-	case waitErr != nil:
-		return 0, waitErr
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
 	}
-	return n, nil
+}
+
+// wait waits until there is something to be read, or an end.
+func (s *stream) wait() error {
+	if err := s.poller.watch(s.from); err != nil {
+		return err
+	}
+	select {
+	case <-s.ready:
+		return nil
+	case <-s.quit:
+		return os.ErrClosed
+	}
+}
+
+// close gives the read end back.
+func (s *stream) close() {
+	s.poller.remove(s.from)
+	_ = unix.Close(s.from)
 }
 
 // makeRoom sees to it that there is a buffer, with room behind the unfinished

@@ -308,9 +308,10 @@ func TestPipesAreCloseOnExec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer read.Close()
+	reading := os.NewFile(uintptr(read), "read end")
+	defer reading.Close()
 	defer write.Close()
-	for _, f := range []*os.File{read, write} {
+	for _, f := range []*os.File{reading, write} {
 		onFD(f, func(fd int) {
 			if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
 				t.Errorf("descriptor flags %o, %v; want FD_CLOEXEC", flags, err)
