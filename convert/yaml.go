@@ -18,7 +18,7 @@ func (c *converter) write() []byte {
 	out.WriteString("# Comments say what is not as it was; docs/migrating-from-supervisord.md explains each.\n\n")
 	c.writeShutdown(&out)
 	if c.server.socket != "" {
-		fmt.Fprintf(&out, "# not supported yet: control: {supervisorctl: %s}\n", oneLine(flowScalar(c.names.text(c.server.socket))))
+		fmt.Fprintf(&out, "control: {supervisorctl: %s}   # an unmodified supervisorctl works here\n", flowScalar(c.names.text(c.server.socket)))
 	}
 	out.WriteString("\n")
 	c.writeDefaults(&out)
