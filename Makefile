@@ -17,7 +17,7 @@ BUILD := $(GO) build -buildvcs=false -tags grpcnotrace -trimpath -ldflags "-s -w
 
 export CGO_ENABLED DEMO_SECONDS
 
-.PHONY: help build demo test storm sim bench-init mutate clean
+.PHONY: help build demo test storm sim bench-init bench-logs mutate clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,6 +47,10 @@ storm: ## 20,000 orphans, 1,000 programs, a fork bomb, idle: alone, for they sta
 bench-init: ## sidekick beside supervisord, s6, runit, tini and dumb-init: memory, start, restart, shutdown; as root, some minutes
 	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/bench/ ./cmd/sidekick ./cmd/sidekick-hub ./e2e/actor ./bench/init
 	@$(BIN)/bench/init -bin $(BIN)/bench
+
+bench-logs: ## the rate and cost of logs, beside supervisord, s6-log and svlogd; some minutes
+	@CGO_ENABLED=0 $(BUILD) -o $(BIN)/bench/ ./cmd/sidekick
+	@$(GO) run bench/logs.go -sidekick $(BIN)/bench/sidekick
 
 mutate: ## breaks one line at a time; each break has to turn the tests red
 	$(GO) run .ci/mutate.go
