@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sidekick/config"
 )
 
 // A file that is wrong changes nothing, and the error lists all that is wrong.
@@ -58,4 +60,13 @@ func TestReloadOfBadFile(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// supervisorctl takes the file over step by step: not when somebody else reloads it
+// in between.
+func TestSwapOfWhatRunsNoLonger(t *testing.T) {
+	r := &reloader{current: &config.Config{}}
+	if _, err := r.Swap(t.Context(), &config.Config{}, &config.Config{}); err == nil || !strings.Contains(err.Error(), "reloaded in the meantime") {
+		t.Error(err)
+	}
 }
