@@ -118,6 +118,7 @@ func (c *Collector) forget(p *program) {
 	delete(c.programs, p.ring.program)
 	p.ring.mu.Lock()
 	defer p.ring.mu.Unlock()
+	p.ring.forget()
 	for _, f := range p.ring.followers {
 		f.gone()
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What is kept of a program's output, for people who ask: the last lines of it.
@@ -42,7 +44,7 @@ type ring struct {
 	program string
 
 	mu        sync.Mutex // owns what follows
-	data      []byte     // grows to ringBytes, then is written round and round
+	data      []byte     // ringBytes that are written round and round, or nil
 	start     int        // of the oldest byte in data
 	used      int
 	chunks    []chunk // oldest first
@@ -113,7 +115,7 @@ func (r *ring) makeRoom(n int) {
 				cut = r.lineEnd(over, int(c.size))
 			}
 		}
-		r.start, r.used = (r.start+cut)%len(r.data), r.used-cut
+		r.start, r.used = (r.start+cut)%ringBytes, r.used-cut
 		if c.size -= int32(cut); c.size > 0 {
 			break
 		}
@@ -127,7 +129,7 @@ func (r *ring) makeRoom(n int) {
 // of the oldest chunk, which has size bytes.
 func (r *ring) lineEnd(n, size int) int {
 	for i := n - 1; i < size; i++ {
-		if r.data[(r.start+i)%len(r.data)] == '\n' {
+		if r.data[(r.start+i)%ringBytes] == '\n' {
 			return i + 1
 		}
 	}
@@ -136,15 +138,31 @@ func (r *ring) lineEnd(n, size int) int {
 
 // put appends bytes for which there is room.
 func (r *ring) put(block []byte) {
-	if need := r.used + len(block); need > len(r.data) {
-		grown := make([]byte, min(max(2*len(r.data), need, 1<<10), ringBytes))
-		r.copyTo(grown[:0], 0, r.used)
-		r.data, r.start = grown, 0
+	if r.data == nil {
+		r.data = newRingData()
 	}
-	at := (r.start + r.used) % max(len(r.data), 1)
+	at := (r.start + r.used) % ringBytes
 	n := copy(r.data[at:], block)
 	copy(r.data, block[n:])
 	r.used += len(block)
+}
+
+// newRingData maps memory that is none of Go's heap, which would let as much
+// again lie around before it collects. Pages that were never written cost nothing.
+func newRingData() []byte {
+	data, err := unix.Mmap(-1, 0, ringBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return make([]byte, ringBytes, ringBytes+1) // not to be unmapped
+	}
+	return data
+}
+
+// forget gives the memory back. Called with mu held.
+func (r *ring) forget() {
+	if cap(r.data) == ringBytes {
+		_ = unix.Munmap(r.data)
+	}
+	r.data, r.start, r.used, r.chunks = nil, 0, 0, nil
 }
 
 // copyTo appends n bytes to b, from so many behind the oldest.
@@ -152,7 +170,7 @@ func (r *ring) copyTo(b []byte, from, n int) []byte {
 	if n == 0 {
 		return b
 	}
-	from = (r.start + from) % len(r.data)
+	from = (r.start + from) % ringBytes
 	first := min(n, len(r.data)-from)
 	b = append(b, r.data[from:from+first]...)
 	return append(b, r.data[:n-first]...)
@@ -226,6 +244,9 @@ func (r *ring) clear(stream Stream) {
 		}
 		from += int(c.size)
 	}
-	r.data, r.start, r.used, r.chunks = nil, 0, 0, kept
-	r.put(data)
+	r.forget()
+	if len(data) > 0 {
+		r.chunks = kept
+		r.put(data)
+	}
 }

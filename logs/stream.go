@@ -70,10 +70,7 @@ const (
 // read: a read and a write for each line would cost it and us more than the lines
 // do. A line that comes alone is not delayed; what comes right behind two others
 // is, by a millisecond.
-func (s *stream) pause(n int, waited time.Duration) {
-	if n >= smallRead || waited > soon {
-		return
-	}
+func (s *stream) pause() {
 	if s.capacity == 0 {
 		s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_SETPIPE_SZ, hotPipe)
 		if s.capacity <= 0 { // more than this user may have
@@ -95,7 +92,10 @@ func (s *stream) copy(free *buffers) {
 		}
 		at := time.Now()
 		s.take(at, seen, n)
-		s.pause(n, at.Sub(begun))
+		if n < smallRead && at.Sub(begun) < soon {
+			s.release(free)
+			s.pause()
+		}
 	}
 }
 
