@@ -59,6 +59,7 @@ func NewCollector(stdout, stderr *os.File) *Collector {
 	out, err := newSinks(stdout, stderr, os.Getenv("NO_COLOR") == "")
 	c := &Collector{stdout: out, stderr: err,
 		programs: map[string]*program{}, files: map[string]*logFile{}, streams: map[*stream]struct{}{}}
+	c.free.slots = make(chan struct{}, working)
 	c.SetLog(slog.New(slog.DiscardHandler))
 	own := c.program(Sidekick)
 	own.configured = true

@@ -40,7 +40,7 @@ type writer interface {
 
 // patience is how long a block of lines may wait for a slow reader. A program
 // whose pipe is full waits as long; the contract says a second at most.
-const patience = 750 * time.Millisecond
+const patience = 600 * time.Millisecond
 
 // take keeps a block of whole lines and passes it on; with piece it is a part of
 // one line, and the last block of a stream may have no newline. Lines that

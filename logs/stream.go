@@ -39,7 +39,38 @@ type stream struct {
 // streams: one that waits has none.
 type buffer struct{ in, out []byte }
 
-type buffers struct{ pool sync.Pool }
+type buffers struct {
+	pool  sync.Pool
+	slots chan struct{} // full while so many streams work
+}
+
+// working is how many streams may have a buffer at a time. Many programs whose
+// lines go to one slow reader would each have one while they wait for their turn.
+const working = 8
+
+// enter waits until there is a slot, but not for long: a program is not to wait
+// for others who wait.
+func (b *buffers) enter() (got bool) {
+	select {
+	case b.slots <- struct{}{}:
+		return true
+	default:
+	}
+	late := time.NewTimer(patience / 3)
+	defer late.Stop()
+	select {
+	case b.slots <- struct{}{}:
+		return true
+	case <-late.C:
+		return false
+	}
+}
+
+func (b *buffers) leave(got bool) {
+	if got {
+		<-b.slots
+	}
+}
 
 func (b *buffers) get() *buffer {
 	if got, ok := b.pool.Get().(*buffer); ok {
@@ -69,7 +100,7 @@ const (
 // pause lets a program that writes line by line write some more before the next
 // read: a read and a write for each line would cost it and us more than the lines
 // do. A line that comes alone is not delayed; what comes right behind two others
-// is, by a millisecond.
+// is, by less than a millisecond.
 func (s *stream) pause() {
 	if s.capacity == 0 {
 		s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_SETPIPE_SZ, hotPipe)
@@ -77,44 +108,50 @@ func (s *stream) pause() {
 			s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_GETPIPE_SZ, 0)
 		}
 	}
-	time.Sleep(time.Duration(s.capacity)) // a byte a nanosecond: no program is faster
+	// A byte a nanosecond: no program is faster, so none finds the pipe full.
+	time.Sleep(time.Duration(s.capacity) * 3 / 10)
 }
 
 // copy carries lines over until EOF or an error, which is that nobody waits for
 // more. The unfinished line at the end is a line too.
 func (s *stream) copy(free *buffers) {
 	for {
-		seen, begun := s.n+len(s.rest), time.Now()
-		n, err := s.read(free)
+		begun := time.Now()
+		slot, n, err := s.next(free)
+		at := time.Now()
 		if err != nil {
 			s.finish(free)
+			free.leave(slot)
 			return
 		}
-		at := time.Now()
-		s.take(at, seen, n)
+		s.take(at, n)
+		s.release(free)
+		free.leave(slot)
 		if n < smallRead && at.Sub(begun) < soon {
-			s.release(free)
 			s.pause()
 		}
 	}
 }
 
-// read waits for bytes and puts them behind the unfinished line.
-func (s *stream) read(free *buffers) (n int, err error) {
+// next waits for bytes and puts them behind the unfinished line. It returns with
+// the slot, whether it has one or not.
+func (s *stream) next(free *buffers) (slot bool, n int, err error) {
 	for {
+		slot = free.enter()
 		s.makeRoom(free)
 		n, err = unix.Read(s.from, s.in.in[s.n:])
 		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
-			s.release(free)
-			if err := s.wait(); err != nil {
-				return 0, err
-			}
 		case err == nil && n == 0:
-			return 0, io.EOF
-		default:
-			return max(n, 0), err
+			return slot, 0, io.EOF
+		case err != unix.EAGAIN && err != unix.EINTR:
+			return slot, max(n, 0), err
+		}
+		s.release(free)
+		free.leave(slot)
+		if err == unix.EAGAIN {
+			if err := s.wait(); err != nil {
+				return false, 0, err
+			}
 		}
 	}
 }
@@ -144,7 +181,7 @@ func (s *stream) makeRoom(free *buffers) {
 	if s.in == nil {
 		s.in = free.get()
 		s.n = copy(s.in.in, s.rest)
-		s.rest = nil
+		s.rest = s.rest[:0]
 	}
 	if s.n == len(s.in.in) {
 		grown := make([]byte, min(2*len(s.in.in), maxLine+1))
@@ -156,20 +193,17 @@ func (s *stream) makeRoom(free *buffers) {
 // release gives the buffer back while there is nothing to read, but for a long
 // unfinished line.
 func (s *stream) release(free *buffers) {
-	if s.n > smallRest {
+	if s.in == nil || s.n > smallRest {
 		return
 	}
-	if s.n > 0 {
-		s.rest = append([]byte(nil), s.in.in[:s.n]...)
-	}
+	s.rest = append(s.rest[:0], s.in.in[:s.n]...)
 	free.put(s.in)
 	s.in, s.n = nil, 0
 }
 
-// take passes on the lines that n more bytes have completed. The first seen
-// bytes have no newline.
-func (s *stream) take(at time.Time, seen, n int) {
-	lines, rest, piece := cut(s.in.in[:s.n+n], seen)
+// take passes on the lines that n more bytes have completed.
+func (s *stream) take(at time.Time, n int) {
+	lines, rest, piece := cut(s.in.in[:s.n+n], s.n)
 	if len(lines) > 0 {
 		s.in.out = s.program.take(s.number, at, lines, piece, s.in.out)
 	}
