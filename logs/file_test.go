@@ -1,10 +1,18 @@
 package logs
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sidekick/config"
 )
@@ -22,5 +30,122 @@ func TestRawFileIsByteExact(t *testing.T) {
 	closeIn(t, c, end)
 	if got, err := os.ReadFile(path); string(got) != text {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// newTestFile is a file that is rotated at 1000 bytes, and what it says.
+func newTestFile(t *testing.T, maxFiles int) (f *logFile, said *bytes.Buffer) {
+	t.Helper()
+	said = &bytes.Buffer{}
+	log := slog.New(slog.NewTextHandler(said, nil))
+	return &logFile{program: "web", path: filepath.Join(t.TempDir(), "deep", "web.log"), maxSize: 1000, maxFiles: maxFiles,
+		owner: func() (int, int, bool) { return 0, 0, false }, log: func() *slog.Logger { return log }}, said
+}
+
+// line is a line of 100 bytes.
+func line(n int) []byte { return fmt.Appendf(nil, "%099d\n", n) }
+
+func content(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestRotationKeepsSoManyFiles(t *testing.T) {
+	f, said := newTestFile(t, 3)
+	defer f.close()
+	var all []byte
+	for n := range 95 {
+		all = append(all, line(n)...)
+	}
+	if lost := f.write(all[:2500], time.Now()) + f.write(all[2500:], time.Now()); lost != 0 || said.Len() > 0 {
+		t.Fatalf("%d lines lost, %s", lost, said)
+	}
+	for n, want := range []string{string(all[9000:]), string(all[8000:9000]), string(all[7000:8000]), string(all[6000:7000])} {
+		path := f.path
+		if n > 0 {
+			path = f.rotated(n)
+		}
+		if got := content(t, path); got != want {
+			t.Errorf("%s has %d bytes, want %d", path, len(got), len(want))
+		}
+	}
+	if exists(f.rotated(4)) {
+		t.Error("there is a fourth file")
+	}
+	f.limit(config.Logging{MaxSize: 1000, MaxFiles: 1})
+	f.write(all[:1000], time.Now())
+	if exists(f.rotated(2)) || !exists(f.rotated(1)) {
+		t.Error("max_files is 1 now, and there are others than web.log.1")
+	}
+}
+
+// A line that is longer than a file may be has a file of its own, whole.
+func TestRotationNeverCutsALine(t *testing.T) {
+	f, _ := newTestFile(t, 5)
+	defer f.close()
+	long := strings.Repeat("x", 2999) + "\n"
+	f.write([]byte("before\n"+long+"after\n"), time.Now())
+	if a, b, c := content(t, f.rotated(2)), content(t, f.rotated(1)), content(t, f.path); a != "before\n" || b != long || c != "after\n" {
+		t.Errorf("%d, %d and %d bytes", len(a), len(b), len(c))
+	}
+}
+
+// A rotation that fails costs nothing: the file grows on, and it is told once.
+func TestRotationThatFails(t *testing.T) {
+	f, said := newTestFile(t, 1)
+	defer f.close()
+	if err := os.MkdirAll(f.rotated(1)+"/something", 0o700); err != nil { // cannot be replaced
+		t.Fatal(err)
+	}
+	for n := range 50 {
+		if lost := f.write(line(n), time.Now()); lost != 0 {
+			t.Fatalf("%d lines lost", lost)
+		}
+	}
+	if n := strings.Count(said.String(), "cannot write the log file"); n != 1 || len(content(t, f.path)) != 5000 {
+		t.Errorf("told %d times, %d bytes:\n%s", n, len(content(t, f.path)), said)
+	}
+	if err := os.RemoveAll(f.rotated(1)); err != nil {
+		t.Fatal(err)
+	}
+	f.retry = time.Time{} // a second has passed
+	f.write(line(50), time.Now())
+	if len(content(t, f.path)) != 100 || len(content(t, f.rotated(1))) != 5000 || !strings.Contains(said.String(), "the log file is written again") {
+		t.Errorf("not rotated later:\n%s", said)
+	}
+}
+
+// What stands in the place of a file may be the program's doing, and we may be
+// root: it is not followed and not waited for.
+func TestFileThatIsNone(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"a link":   func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"a FIFO":   func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"a folder": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, said := newTestFile(t, 1)
+			defer f.close()
+			if err := errors.Join(os.Mkdir(filepath.Dir(f.path), 0o700), make(f.path)); err != nil {
+				t.Fatal(err)
+			}
+			if lost := f.write([]byte("one\ntwo\n"), time.Now()) + f.write([]byte("three\n"), time.Now()); lost != 3 {
+				t.Errorf("%d lines lost", lost)
+			}
+			if n := strings.Count(said.String(), "cannot write the log file"); n != 1 {
+				t.Errorf("told %d times:\n%s", n, said)
+			}
+			if err := os.RemoveAll(f.path); err != nil {
+				t.Fatal(err)
+			}
+			f.reopen() // SIGUSR1: no need to wait for a second
+			if lost := f.write([]byte("four\n"), time.Now()); lost != 0 || !strings.Contains(said.String(), "dropped=3") {
+				t.Errorf("%d lines lost:\n%s", lost, said)
+			}
+		})
 	}
 }
