@@ -47,12 +47,11 @@ func (c *Collector) Follow(programs []string, stream Stream, n int) *Follower {
 	for _, r := range f.rings { // in the order of their names: nobody else holds two
 		r.mu.Lock()
 	}
-	past := merge(f.rings, stream, n)
+	f.waiting = []block{{past: merge(f.rings, stream, n)}} // before anybody adds to it
 	for _, r := range f.rings {
 		r.followers = append(r.followers, f)
 		r.mu.Unlock()
 	}
-	f.waiting = []block{{past: past}}
 	go f.pump()
 	return f
 }

@@ -317,8 +317,9 @@ func (g *gate) isShut() bool {
 // getStuck: nobody reads. From now on nobody waits, but for one goroutine.
 func (s *sink) getStuck() {
 	if s.stuck == nil {
-		s.stuck = make(chan struct{})
-		s.revivers.Go(func() { s.reviver(s.stuck) })
+		stuck := make(chan struct{})
+		s.stuck = stuck
+		s.revivers.Go(func() { s.reviver(stuck) })
 	}
 }
 
