@@ -81,8 +81,8 @@ func TestLogs(t *testing.T) {
 		want  string
 	}{
 		{LogQuery{Lines: -1}, "web-0 one, web-1 two \xff\x00, web-0 three, web-0 four, "},
-		{LogQuery{Programs: []string{"web"}, Lines: 2}, "web-0 three, web-0 four, "},
-		{LogQuery{Programs: []string{"web-1", "web-0"}, Lines: 3}, "web-1 two \xff\x00, web-0 three, web-0 four, "},
+		{LogQuery{Programs: []string{"web"}, Lines: 1}, "web-1 two \xff\x00, web-0 four, "},
+		{LogQuery{Programs: []string{"web-1", "web-0"}, Lines: 2}, "web-1 two \xff\x00, web-0 three, web-0 four, "},
 		{LogQuery{Programs: []string{"web-1"}, Lines: -1, Stream: logs.Stderr}, ""},
 		{LogQuery{Programs: []string{"web"}, Lines: 0}, ""},
 	} {

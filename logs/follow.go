@@ -56,8 +56,8 @@ func (c *Collector) Follow(programs []string, stream Stream, n int) *Follower {
 	return f
 }
 
-// Last returns the last n lines of these programs, with n < 0 all that are kept,
-// in the order in which they were read.
+// Last returns the last n lines of each of these programs, with n < 0 all that are
+// kept, in the order in which they were read.
 func (c *Collector) Last(programs []string, stream Stream, n int) []Line {
 	rings := c.rings(programs)
 	for _, r := range rings {
@@ -67,7 +67,7 @@ func (c *Collector) Last(programs []string, stream Stream, n int) []Line {
 	return merge(rings, stream, n)
 }
 
-// merge returns the last n lines of rings, whose locks are held.
+// merge returns the last n lines of each of rings, whose locks are held.
 func merge(rings []*ring, stream Stream, n int) []Line {
 	var all []Line
 	for _, r := range rings {
@@ -76,10 +76,7 @@ func merge(rings []*ring, stream Stream, n int) []Line {
 	if len(rings) > 1 {
 		slices.SortStableFunc(all, func(a, b Line) int { return a.Time.Compare(b.Time) })
 	}
-	if n < 0 {
-		return all
-	}
-	return all[max(0, len(all)-n):]
+	return all
 }
 
 // rings finds the rings of programs, in the order of their names and each once.

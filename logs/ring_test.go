@@ -233,7 +233,7 @@ func TestLastOfSeveral(t *testing.T) {
 	if got, want := text(c.Last([]string{"b", "a"}, "", -1)), "0ao 1bo 2ae 3be 4ao 5bo "; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := text(c.Last([]string{"a", "b"}, Stdout, 3)), "1bo 4ao 5bo "; got != want {
+	if got, want := text(c.Last([]string{"a", "b"}, Stdout, 1)), "4ao 5bo "; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	closeIn(t, c, end)

@@ -29,7 +29,7 @@ in which they were printed.
 Exit code 0: done; 1: failed, or this reader was too slow to follow; 2: wrong
 usage; 4: nobody answers.`,
 		Example: "  sidekick logs web\n  sidekick logs web db -f -n 10\n  docker exec CONTAINER sidekick logs web --stream stderr",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    atLeast(1),
 		RunE: func(c *cobra.Command, names []string) error {
 			query.Stream = logs.Stream(stream)
 			switch {
@@ -47,7 +47,7 @@ usage; 4: nobody answers.`,
 	}
 	socketFlag(command, &socket)
 	command.Flags().BoolVarP(&query.Follow, "follow", "f", false, "go on with each line as it comes, until Ctrl-C")
-	command.Flags().IntVarP(&query.Lines, "lines", "n", -1, "how many lines of the past; without it all that are kept")
+	command.Flags().IntVarP(&query.Lines, "lines", "n", -1, "how many lines of the past, of each program; without it all that are kept")
 	command.Flags().StringVar(&stream, "stream", "", "only stdout or only stderr")
 	return command
 }
