@@ -118,16 +118,16 @@ func (c *converter) readRest() {
 // noteExpansions says, once for each file, what became of names that stand for
 // something else where the file is converted than where it is used.
 func (c *converter) noteExpansions() {
-	for name, became := range map[string]string{
-		"%(here)s":          "became the folder of the file: convert it where it will live",
-		"%(host_node_name)": "became ${HOSTNAME}, which Docker sets",
+	for _, e := range []struct{ name, became string }{
+		{"%(here)s", "became the folder of the file: convert it where it will live"},
+		{"%(host_node_name)", "became ${HOSTNAME}, which Docker sets"},
 	} {
 		said := map[string]bool{}
 		for _, s := range c.ini.sections {
 			for _, o := range s.options {
-				if o.fate == inOutput && s.name != "include" && strings.Contains(o.raw, name) && !said[o.file] {
+				if o.fate == inOutput && s.name != "include" && strings.Contains(o.raw, e.name) && !said[o.file] {
 					said[o.file] = true
-					c.remark(s, o, "%s %s", name, became)
+					c.remark(s, o, "%s %s", e.name, e.became)
 				}
 			}
 		}
