@@ -29,6 +29,9 @@ type groups struct {
 	active  []string        // in the order in which they became that
 	gone    map[string]bool // removed, and still in current
 	implied map[string]bool // brought along by another, not yet added itself
+	// launches are how often a program had been started when its group was added
+	// anew: in Supervisor's eyes it is another one, and never was.
+	launches map[string]uint64
 }
 
 // sync forgets everything when another configuration runs than we know of: then
@@ -36,7 +39,7 @@ type groups struct {
 func (g *groups) sync() {
 	if c := g.source.Current(); c != g.current {
 		g.current, g.file = c, c
-		g.gone, g.implied = map[string]bool{}, map[string]bool{}
+		g.gone, g.implied, g.launches = map[string]bool{}, map[string]bool{}, map[string]uint64{}
 		g.active = slices.Sorted(maps.Keys(byGroup(c)))
 	}
 }
@@ -162,6 +165,7 @@ func (g *groups) add(ctx context.Context, name string) (start []string, err erro
 	case slices.Contains(g.active, name):
 		return nil, faultf(alreadyAdded, "%s", name)
 	}
+	before := g.launched()
 	taken, err := g.swap(ctx, name)
 	if err != nil {
 		return nil, err
@@ -170,6 +174,9 @@ func (g *groups) add(ctx context.Context, name string) (start []string, err erro
 		if !slices.Contains(g.active, other) {
 			g.active = append(g.active, other)
 			g.implied[other] = other != name
+			for _, p := range byGroup(g.current)[other] {
+				g.launches[p.Name] = before[p.Name]
+			}
 		}
 	}
 	for _, p := range programs {
@@ -178,6 +185,29 @@ func (g *groups) add(ctx context.Context, name string) (start []string, err erro
 		}
 	}
 	return start, nil
+}
+
+// launched is how often each program has been started so far.
+func (g *groups) launched() map[string]uint64 {
+	snapshot, _ := g.supervisor.Snapshot()
+	all := map[string]uint64{}
+	for _, st := range snapshot.Programs {
+		all[st.Name] = st.Launch
+	}
+	return all
+}
+
+// seen is a program as Supervisor would show it: stopped, and not started since
+// its group was added, it is as if it had never run.
+func (g *groups) seen(st *supervisor.ProgramStatus) *supervisor.ProgramStatus {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if st.State != supervisor.Stopped || st.Launch > g.launches[st.Name] {
+		return st
+	}
+	fresh := *st
+	fresh.Launch, fresh.Exit = 0, nil
+	return &fresh
 }
 
 // remove takes a group out that is stopped.
@@ -239,11 +269,13 @@ func (g *groups) reload(ctx context.Context) (config.Plan, *config.Config, error
 	if err != nil {
 		return config.Plan{}, nil, faultf(cantReread, "%v", err)
 	}
+	before := g.launched()
 	plan, err := g.source.Swap(ctx, g.current, file)
 	if err != nil {
 		return config.Plan{}, nil, swapFault(err)
 	}
 	g.sync()
+	g.launches = before
 	return plan, file, nil
 }
 

@@ -201,6 +201,34 @@ func TestRemoveAndAdd(t *testing.T) {
 	}
 }
 
+// A program whose group is added anew is new: that it ran before is forgotten, as
+// supervisord does, until it runs again.
+func TestAddedAnew(t *testing.T) {
+	manual := wanted("a", false)
+	manual.Policy.Autostart = false
+	w := worldOf(config.Config{Programs: []config.Program{manual, wanted("b", false)}})
+	w.programs[0] = running("a")
+	w.programs[0].Config = &manual
+	s := w.server()
+	shows := func(after string, want string) {
+		t.Helper()
+		info := s.says(t, "getProcessInfo", "a").(map[string]any)
+		if got := info["description"].(string); (got == "Not started") != (want == "Not started") || (info["stop"] == 0) != (want == "Not started") {
+			t.Errorf("after %s: %q, stopped at %v; want %s", after, got, info["stop"], want)
+		}
+	}
+	s.says(t, "stopProcess", "a")
+	shows("stop", "a date")
+	s.says(t, "removeProcessGroup", "a")
+	s.says(t, "addProcessGroup", "a")
+	shows("remove and add", "Not started")
+	s.says(t, "startProcess", "a")
+	s.says(t, "stopProcess", "a")
+	shows("another run", "a date")
+	s.says(t, "restart")
+	shows("restart", "Not started")
+}
+
 // What was taken out is forgotten when somebody else reloads the file.
 func TestReloadByOthers(t *testing.T) {
 	w := worldOf(config.Config{Programs: []config.Program{wanted("a", false), wanted("b", false)}})

@@ -41,7 +41,7 @@ func (s *Server) processes(snapshot *supervisor.Snapshot) []process {
 	for i := range snapshot.Programs {
 		st := &snapshot.Programs[i]
 		if !s.groups.removed(st.Config.Group) {
-			all = append(all, process{st.Config.Group, st.Name, st})
+			all = append(all, process{st.Config.Group, st.Name, s.groups.seen(st)})
 		}
 	}
 	slices.SortFunc(all, func(a, b process) int {
