@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -143,14 +144,33 @@ func (s *Server) late(g goal) error {
 	if !ok {
 		return unknown(g.name)
 	}
-	why := st.Reason
+	text := fmt.Sprintf("%s is %s after %s", g.name, st.State, g.wait)
+	if why := s.missing(st); why != "" {
+		text += ": " + why
+	}
+	return errorf(http.StatusGatewayTimeout, "timeout", "%s", text)
+}
+
+// missing says what a program waits for, "" if that is only a moment.
+func (s *Server) missing(st *supervisor.ProgramStatus) string {
+	policy := st.Config.Policy
+	if st.State == supervisor.Stopping {
+		return fmt.Sprintf("it has its stop_grace_period of %s, then SIGKILL", policy.StopGracePeriod)
+	}
 	for _, c := range st.Checks {
 		if c.Status != supervisor.Healthy {
-			why = "not healthy: " + c.Output
+			return "not healthy: " + c.Output
 		}
 	}
-	if why == "" && !s.registered(g.name) {
-		why = "its key is not in etcd yet"
+	switch {
+	case st.Reason != "":
+		return st.Reason
+	case st.State == supervisor.Starting && st.Config.Launch.Notify:
+		return "it has not sent READY=1 yet"
+	case st.State == supervisor.Starting:
+		return fmt.Sprintf("min_uptime is %s", policy.MinUptime)
+	case !s.registered(st.Name):
+		return "its key is not in etcd yet"
 	}
-	return errorf(http.StatusGatewayTimeout, "timeout", "%s is %s after %s: %s", g.name, st.State, g.wait, why)
+	return ""
 }

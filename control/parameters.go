@@ -65,6 +65,9 @@ func readObject(body []byte) (url.Values, error) {
 	if err := decoder.Decode(&object); err != nil {
 		return nil, badRequest("the body is no JSON object: %v", err)
 	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, badRequest("the body is more than one JSON object")
+	}
 	values := url.Values{}
 	for name, value := range object {
 		list, ok := value.([]any)
