@@ -56,7 +56,7 @@ healthy and, while etcd answers, registered; or when it has completed.
 
 Exit code 0: all done; 1: one failed; 2: wrong usage; 4: nobody answers.`,
 		Example: fmt.Sprintf("  sidekick %[1]s web\n  sidekick %[1]s 'worker-*' --timeout 30s\n  docker exec CONTAINER sidekick %[1]s all --no-wait", action),
-		Args:    cobra.MinimumNArgs(1),
+		Args:    atLeast(1),
 		RunE:    func(c *cobra.Command, names []string) error { return f.run(c, action, names) },
 	}
 	socketFlag(command, &f.socket)

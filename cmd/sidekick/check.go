@@ -27,7 +27,7 @@ Exit code 0: it can be used; 78: it cannot.`,
 		Example: `  sidekick check
   sidekick check -c sidekick.yaml
   docker run --rm --entrypoint sidekick IMAGE check`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, loaded, err := load(file)
 			if err != nil {

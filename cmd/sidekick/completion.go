@@ -21,12 +21,14 @@ func newCompletionCommand() *cobra.Command {
 		Use:   "completion bash|zsh|fish",
 		Short: "Print the completion script of a shell",
 		Long: `Print the script that completes commands, flags, signals and, where a sidekick
-answers, the names of programs.`,
+answers, the names of programs. That of bash needs the package bash-completion.
+
+Exit code 0: done; 2: wrong usage.`,
 		Example: `  source <(sidekick completion bash)                                    # this shell
   sidekick completion bash > /etc/bash_completion.d/sidekick            # all shells
   sidekick completion zsh > "${fpath[1]}/_sidekick"
   sidekick completion fish > ~/.config/fish/completions/sidekick.fish`,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      cobra.MatchAll(exactlyOne, cobra.OnlyValidArgs),
 		ValidArgs: []string{"bash", "zsh", "fish"},
 		RunE: func(c *cobra.Command, args []string) error {
 			root, out := c.Root(), c.OutOrStdout()

@@ -24,7 +24,7 @@ where it will live, for %(here)s becomes the name of its folder.
 Exit code 0: converted, also where something is listed; 1: it could not be.`,
 		Example: `  sidekick convert /etc/supervisor/supervisord.conf >sidekick.yaml
   sidekick check -c sidekick.yaml`,
-		Args: cobra.ExactArgs(1),
+		Args: exactlyOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			result, err := convert.File(args[0], c.InOrStdin(), os.LookupEnv)
 			if err != nil {

@@ -29,7 +29,7 @@ registration are registered and unregistered.
 
 Exit code 0: done; 1: failed; 2: wrong usage; 4: nobody answers, or sidekick ended.`,
 		Example: "  sidekick events -f\n  sidekick events -o json | jq 'select(.to == \"FATAL\")'",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			out := c.OutOrStdout()
 			var print func(events.Event) error

@@ -12,16 +12,16 @@ import (
 func load(explicit string) (path string, c *config.Config, err error) {
 	path, err = config.Find(explicit, os.LookupEnv)
 	if err != nil {
-		return "", nil, &exitError{code: exitConfig, err: err, hint: "sidekick run -c FILE"}
+		return "", nil, &exitError{code: exitConfig, err: err, hint: "name it: -c FILE"}
 	}
 	c, err = config.Load(path, os.LookupEnv)
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		printProblems(os.Stderr, problems, wantsColour(os.Stderr))
 		err = fmt.Errorf("cannot use %s: %d problem(s), nothing was started", path, len(problems))
-		return path, nil, &exitError{code: exitConfig, err: err}
+		return path, nil, &exitError{code: exitConfig, err: err, hint: "mend the lines above"}
 	}
 	if err != nil {
-		return path, nil, &exitError{code: exitConfig, err: err}
+		return path, nil, &exitError{code: exitConfig, err: err, hint: "name a file that can be read: -c FILE"}
 	}
 	return path, c, nil
 }

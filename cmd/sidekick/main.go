@@ -34,7 +34,7 @@ func main() {
 func execute(args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
-	err := root.Execute()
+	command, err := root.ExecuteC()
 	if err == nil {
 		return 0
 	}
@@ -42,17 +42,28 @@ func execute(args []string) int {
 		e.print()
 		return e.code
 	}
-	(&exitError{err: err, hint: "sidekick --help"}).print()
+	usageError(command, err).print()
 	return exitUsage
 }
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "sidekick",
-		Short:         "PID 1 for containers: supervises programs and registers them in etcd",
+		Use:   "sidekick",
+		Short: "PID 1 for containers: supervises programs and registers them in etcd",
+		Long: `PID 1 for containers: supervises programs and registers them in etcd.
+
+sidekick run is that; the other commands control it, and find it by --socket,
+$SIDEKICK_SOCKET, or as the first that answers of /run/sidekick.sock,
+/tmp/sidekick.sock and /dev/shm/sidekick.sock.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 see status, 4 nobody answers;
+run, check and health have their own.`,
+		Example: `  sidekick run -c sidekick.yaml
+  sidekick run -- node server.js
+  docker exec CONTAINER sidekick status`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          aCommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		// Only `run` wants the signals of PID 1.
 		PersistentPreRun: func(c *cobra.Command, _ []string) {
@@ -91,8 +102,12 @@ func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		Run:   func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "sidekick", version) },
+		Long: `Print the version, the one that sidekick_build_info has in the metrics.
+
+Exit code 0: done; 2: wrong usage.`,
+		Example: "  sidekick version\n  docker run --rm --entrypoint sidekick IMAGE version",
+		Args:    noArguments,
+		Run:     func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "sidekick", version) },
 	}
 }
 

@@ -58,7 +58,7 @@ func TestUsageErrors(t *testing.T) {
 		"run --port 8000 -- true":                               "cannot register without --port and --etcd",
 		"run --etcd " + etcd + " -- true":                       "cannot register without --port and --etcd",
 		"register":                                              "cannot register without --port and --etcd",
-		"register extra":                                        "unknown command",
+		"register extra":                                        `unexpected argument "extra"`,
 		"register --port 8000":                                  "cannot register without --port and --etcd",
 		"register --port x --etcd " + etcd:                      "--port: ",
 		"register --port 0 --etcd " + etcd:                      "--port: ",
@@ -75,12 +75,18 @@ func TestUsageErrors(t *testing.T) {
 		"register --check tcp --port 53/udp --etcd " + etcd:     "--check: ",
 		"register --check http:/x --port 53/udp --etcd " + etcd: "--check: ",
 		"status -o xml":                                         `cannot print "xml"`,
-		"start":                                                 "arg",
+		"start":                                                 "too few arguments: write sidekick start NAME…|all",
+		"statu":                                                 `unknown command "statu", did you mean "status"?`,
+		"convert a b":                                           `unexpected argument "b"`,
+		"status --nonsense":                                     "try: sidekick status --help",
+		"signal HUP":                                            "try: sidekick signal --help",
+		"signal FOO web":                                        "cannot send that: ",
+		"start --timeout 5 web":                                 "cannot read the command line: ",
 		"restart web --timeout 0s":                              "--timeout",
-		"schema extra":                                          "unknown command",
-		"completion":                                            "accepts 1 arg",
+		"schema extra":                                          `unexpected argument "extra"`,
+		"completion":                                            "too few arguments",
 		"completion tcsh":                                       "invalid argument \"tcsh\"",
-		"check extra":                                           "unknown command",
+		"check extra":                                           `unexpected argument "extra"`,
 		"exec":                                                  "cannot be run by hand",
 	} {
 		t.Run(line, func(t *testing.T) {
@@ -96,6 +102,19 @@ func TestUsageErrors(t *testing.T) {
 				t.Errorf("no hint: %q", stderr)
 			}
 		})
+	}
+}
+
+// Whoever reads the help of a command learns how it is used and how it ends.
+func TestHelp(t *testing.T) {
+	root := newRootCommand()
+	for _, c := range append(root.Commands(), root) {
+		if c.Hidden {
+			continue
+		}
+		if c.Example == "" || !strings.Contains(c.Long, "Exit code") {
+			t.Errorf("%s has no example or does not tell its exit codes", c.CommandPath())
+		}
 	}
 }
 
@@ -127,7 +146,7 @@ func TestExitCodes(t *testing.T) {
 		{"check -c " + bad, exitConfig, "", bad + ":2:7: programs.a.comand: "},
 		{"check -c " + bad, exitConfig, "", "nothing was started"},
 		{"run -c " + bad, exitConfig, "", bad + ":3:"},
-		{"check", exitConfig, "", "try: sidekick run -c FILE"},
+		{"check", exitConfig, "", "try: name it: -c FILE"},
 		{"run -c /no/such/file", exitConfig, "", "/no/such/file"},
 		{"run -- /no/such/file", 127, "", "cannot execute /no/such/file"},
 		{"run -- " + good, 126, "", "is it executable?"},

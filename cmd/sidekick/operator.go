@@ -27,11 +27,11 @@ restart policy says. SIGNAL is a name such as HUP or SIGHUP, or a number.
 Exit code 0: sent to all; 1: one has no process; 2: wrong usage; 4: nobody
 answers.`,
 		Example: "  sidekick signal HUP nginx\n  sidekick signal USR1 'worker-*'",
-		Args:    cobra.MinimumNArgs(2),
+		Args:    atLeast(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			sig, err := config.ParseSignal(args[0])
 			if err != nil {
-				return &exitError{code: exitUsage, err: fmt.Errorf("cannot send %w", err), hint: "sidekick signal HUP NAME"}
+				return &exitError{code: exitUsage, err: fmt.Errorf("cannot send that: %w", err), hint: "sidekick signal HUP NAME"}
 			}
 			client, err := dialSidekick(socket)
 			if err != nil {

@@ -33,10 +33,13 @@ func newRegisterCommand() *cobra.Command {
 		Short: "Register one port in etcd, for images that keep another supervisor",
 		Long: `Register one port of this container in etcd for as long as the check passes:
 the registrar alone, without supervision. SIGTERM, SIGINT, SIGQUIT and SIGHUP
-take the key out and end it with exit code 0.`,
+take the key out and end it.
+
+Exit code 0: ended by a signal; 2: wrong usage. etcd and Docker being away, or a
+check that fails, never end it.`,
 		Example: `  sidekick register --port 8000 --etcd http://10.1.0.101:2379
   sidekick register --port 8000 --etcd http://10.1.0.101:2379 --ip 10.1.0.101 --check http:/healthz`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			program, registry, err := f.config()
 			if err != nil {

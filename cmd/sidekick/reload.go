@@ -99,7 +99,7 @@ file and nothing is changed. The plan is printed, a line for each difference:
 Exit code 0: done, or with --dry-run: it can be done; 1: the file has a problem;
 2: wrong usage; 4: nobody answers.`,
 		Example: "  sidekick reload --dry-run\n  sidekick reload",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := dialSidekick(socket)
 			if err != nil {

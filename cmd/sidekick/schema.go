@@ -15,10 +15,12 @@ complete keys, explain them, and underline what is wrong. It is looser than
 sidekick check, which also compares keys and resolves variables.
 
 Save it beside the file and name it in the file's first line; editors that use
-yaml-language-server (VS Code with the YAML extension, Neovim, Emacs, …) read it.`,
+yaml-language-server (VS Code with the YAML extension, Neovim, Emacs, …) read it.
+
+Exit code 0: done; 2: wrong usage.`,
 		Example: `  sidekick schema > sidekick.schema.json
   sed -i '1i # yaml-language-server: $schema=sidekick.schema.json' sidekick.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := c.OutOrStdout().Write(config.Schema())
 			return err

@@ -144,9 +144,20 @@ func fit(lines []string, columns, rows int) []string {
 	return fitting
 }
 
-// cut shortens a line to so many columns. Sequences that set colours take none.
+// cut shortens a line to so many columns, and marks it where something is missing.
 func cut(line string, columns int) string {
-	var short strings.Builder
+	short, whole := clip(line, columns)
+	if whole || columns < 1 {
+		return short
+	}
+	short, _ = clip(line, columns-1)
+	return short + "…"
+}
+
+// clip is the beginning of a line in so many columns, and whether that is all of
+// it. Sequences that set colours take none, and are kept.
+func clip(line string, columns int) (short string, whole bool) {
+	var kept strings.Builder
 	width := 0
 	for i := 0; i < len(line); {
 		if line[i] == '\x1b' {
@@ -154,16 +165,16 @@ func cut(line string, columns int) string {
 			if end < 0 {
 				break
 			}
-			short.WriteString(line[i : i+end+1])
+			kept.WriteString(line[i : i+end+1])
 			i += end + 1
 			continue
 		}
 		r, n := utf8.DecodeRuneInString(line[i:])
 		if width < columns {
-			short.WriteRune(r)
+			kept.WriteRune(r)
 		}
 		width++
 		i += n
 	}
-	return short.String()
+	return kept.String(), width <= columns
 }

@@ -154,10 +154,14 @@ func clientError(err error) error {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e
 	}
+	hint := "sidekick status shows what the programs do"
+	if e, ok := errors.AsType[*control.Error](err); ok && e.Code == "forbidden" {
+		hint = "run it as root or as the user that sidekick runs as: docker exec -u USER; or set control.group"
+	}
 	if !strings.HasPrefix(err.Error(), "cannot ") {
 		err = fmt.Errorf("cannot do that: %w", err)
 	}
-	return &exitError{code: exitFailed, err: err, hint: "sidekick status shows what the programs do"}
+	return &exitError{code: exitFailed, err: err, hint: hint}
 }
 
 func printStatus(w io.Writer, programs []control.Program, output string, colours bool) error {

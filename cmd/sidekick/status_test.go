@@ -159,3 +159,11 @@ func TestSummary(t *testing.T) {
 		}
 	}
 }
+
+// Who may not ask is told who may.
+func TestForbidden(t *testing.T) {
+	e, ok := errors.AsType[*exitError](clientError(&control.Error{Code: "forbidden", Message: "no"}))
+	if !ok || e.code != exitFailed || !strings.Contains(e.hint, "docker exec -u USER") {
+		t.Errorf("got %+v", e)
+	}
+}

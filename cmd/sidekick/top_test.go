@@ -82,8 +82,8 @@ func TestCut(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"abc", 5, "abc"}, {"abcdef", 3, "abc"}, {"äöü", 2, "äö"}, {"", 3, ""},
-		{"\x1b[32mabcdef\x1b[0m", 3, "\x1b[32mabc\x1b[0m"}, {"ab\x1b", 5, "ab"},
+		{"abc", 5, "abc"}, {"abcdef", 3, "ab…"}, {"abc", 3, "abc"}, {"äöü", 2, "ä…"}, {"abc", 0, ""}, {"", 3, ""},
+		{"\x1b[32mabcdef\x1b[0m", 3, "\x1b[32mab\x1b[0m…"}, {"ab\x1b", 5, "ab"},
 	} {
 		if got := cut(c.line, c.n); got != c.want {
 			t.Errorf("cut(%q, %d) = %q", c.line, c.n, got)
@@ -102,7 +102,7 @@ func TestShortAge(t *testing.T) {
 }
 
 func TestBytes(t *testing.T) {
-	for n, want := range map[uint64]string{0: "0KiB", 1 << 20: "1.0MiB", 1536 << 20: "1.5GiB", 4096: "4KiB"} {
+	for n, want := range map[uint64]string{0: "0B", 18: "18B", 1023: "1023B", 1024: "1KiB", 1 << 20: "1.0MiB", 1536 << 20: "1.5GiB", 4096: "4KiB"} {
 		if got := bytesText(n); got != want {
 			t.Errorf("%d is %s", n, got)
 		}

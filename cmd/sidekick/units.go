@@ -30,6 +30,8 @@ func bytesText(n uint64) string {
 		return fmt.Sprintf("%.1fGiB", f/(1<<30))
 	case n >= 1<<20:
 		return fmt.Sprintf("%.1fMiB", f/(1<<20))
+	case n < 1<<10:
+		return fmt.Sprintf("%dB", n)
 	}
 	return fmt.Sprintf("%.0fKiB", float64(n)/(1<<10))
 }
