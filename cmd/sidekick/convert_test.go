@@ -29,8 +29,8 @@ func TestConvert(t *testing.T) {
 		{"convert " + bad, exitFailed, "", "error: cannot convert " + bad + ": 2 problem(s)\ntry: "},
 		{"convert " + dir + "/missing", exitFailed, "", "no such file"},
 		{"convert " + file("empty", "[supervisord]\n"), exitFailed, "", "there is no [program:…] to run"},
-		{"convert", exitUsage, "", "accepts 1 arg"},
-		{"convert a b", exitUsage, "", "accepts 1 arg"},
+		{"convert", exitUsage, "", "too few arguments: write sidekick convert FILE"},
+		{"convert a b", exitUsage, "", "unexpected argument"},
 		{"convert --help", 0, "sidekick convert /etc/supervisor/supervisord.conf >sidekick.yaml", ""},
 	} {
 		stdout, stderr, code := sidekick(t, strings.Fields(c.line)...)
