@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode"
 )
@@ -123,6 +124,8 @@ func TestWholeFileProblems(t *testing.T) {
 		{"large", strings.Repeat("#", maxFile+1), "f.yaml:1:1: the file is larger than 1048576 bytes"},
 		{"scanner", ok + "a: b: c\n", "f.yaml:2:1: not valid YAML: mapping values are not allowed in this context"},
 		{"parser", ok + "a: 1\nb: [1, 2\nc: 3\n", "f.yaml:3:1: not valid YAML: did not find expected ',' or ']'"},
+		{"variable in a flow mapping", "programs:\n  a: {command: run ${X}, nice: 1}\n", "f.yaml:2:1: not valid YAML: did not find expected ',' or '}' (within { } and [ ] a value with ${…} needs quotes)"},
+		{"quoted variable in a flow mapping", "programs:\n  a: {command: \"run ${X}\" x}\n", "f.yaml:2:1: not valid YAML: did not find expected ',' or '}'"},
 		{"tab", "programs:\n\tweb: x\n", "f.yaml:2:1: not valid YAML: found character that cannot start any token (the line is indented with a tab: YAML wants spaces)"},
 		{"anchor at the start", "*b: 1\n", "f.yaml:1:1: not valid YAML: unknown anchor 'b' referenced"},
 		{"tagged root", "!x\nprograms: {a: {command: a}}\n", "f.yaml:1:1: the YAML tag !x is not supported"},
@@ -208,5 +211,30 @@ func TestLoadCannotRead(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), "cannot read the configuration: ") || !strings.Contains(err.Error(), path) {
 			t.Errorf("Load(%s) = %v", path, err)
 		}
+	}
+}
+
+// A configuration that nobody writes must not hold a process up that only
+// SIGKILL could end then; one that is piped is read.
+func TestLoadPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path, lookupIn(nil))
+	if err == nil || !strings.Contains(err.Error(), "the file is empty") {
+		t.Errorf("without a writer: %v", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_, err = w.WriteString("programs: {a: {command: a}}\n")
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(fmt.Sprintf("/proc/self/fd/%d", r.Fd()), lookupIn(nil)); err != nil {
+		t.Errorf("of a pipe: %v", err)
 	}
 }

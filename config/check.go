@@ -36,21 +36,29 @@ func (f *file) checkAny() {
 
 // checkRegistry completes the registrations by what the registry says.
 func (f *file) checkRegistry() {
-	registrations := 0
+	registrations, asksDocker := 0, false
 	for _, p := range f.programs {
 		registrations += len(p.Policy.Register)
 		if len(p.Policy.Register) > 0 && !f.registry.has("etcd") {
 			p.given["register"].keyProblem("needs registry.etcd, which says where the keys go")
 		}
 		for i := range p.Policy.Register {
-			p.Policy.Register[i].Advertise.complete(f.registry.advertise)
+			a := &p.Policy.Register[i].Advertise
+			a.complete(f.registry.advertise)
+			asksDocker = asksDocker || !a.fixed()
 		}
 		p.Policy.GuardRegistrations()
 	}
 	if f.registry.advertise.Port != 0 && registrations > 1 {
 		f.registry.advertiseAt["port"].problem("%d registrations cannot share one port: set advertise.port at each of them", registrations)
 	}
+	if asksDocker && f.registry.has("etcd") {
+		f.registry.checkHost()
+	}
 }
+
+// fixed: Docker need not be asked.
+func (a *Advertise) fixed() bool { return a.IP.IsValid() && a.Port != 0 }
 
 // complete takes what is not set from b.
 func (a *Advertise) complete(b Advertise) {
@@ -93,7 +101,7 @@ func (f *file) checkKeys() {
 		var targets []target
 		for _, key := range f.directories(r.Key) {
 			targets = append(targets, target{key: key, port: r.Port})
-			if r.Advertise.IP.IsValid() && r.Advertise.Port != 0 {
+			if r.Advertise.fixed() {
 				targets = append(targets, target{key: key, to: r.Advertise})
 			}
 		}

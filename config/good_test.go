@@ -337,8 +337,15 @@ func TestDockerHost(t *testing.T) {
 // TestBadDockerHostOfEnvironment is no problem where Docker is never asked.
 func TestBadDockerHostOfEnvironment(t *testing.T) {
 	env := lookupIn(map[string]string{"DOCKER_HOST": "ssh://host"})
-	if _, err := Parse("f.yaml", []byte("programs: {a: {command: a}}"), env); err != nil {
-		t.Error(err)
+	for _, text := range []string{
+		"programs: {a: {command: a}}",
+		"programs: {a: {command: a}}\nregistry: {etcd: {endpoints: ['http://e:1']}}",
+		"programs: {a: {command: a, register: {port: 80}}}\nregistry: {etcd: {endpoints: ['http://e:1']}, advertise: {ip: 10.0.0.1, port: 1}}",
+		"programs: {a: {command: a, register: {port: 80, advertise: {port: 1}}}}\nregistry: {etcd: {endpoints: ['http://e:1']}, advertise: {ip: 10.0.0.1}}",
+	} {
+		if _, err := Parse("f.yaml", []byte(text), env); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

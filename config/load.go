@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 )
 
 // Load reads and checks a file, with the files that it includes and the env
@@ -19,12 +21,20 @@ func Load(path string, lookup func(string) (string, bool)) (*Config, error) {
 	return Parse(path, data, lookup)
 }
 
+// readPatience is how long whoever writes a pipe may take.
+const readPatience = 5 * time.Second
+
+// read takes a pipe as well, such as /dev/stdin, but never waits long for it:
+// nobody could end us meanwhile, and the loop must go on at a reload.
 func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	// O_NONBLOCK: the open of a FIFO would wait for a writer.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	// Only of what can block; a regular file has no deadline.
+	_ = file.SetReadDeadline(time.Now().Add(readPatience))
 	// One byte more than allowed, so that Parse sees that it is too much.
 	return io.ReadAll(io.LimitReader(file, maxFile+1))
 }

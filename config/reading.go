@@ -79,16 +79,17 @@ func (r *reading) fetch(path string) content {
 	if len(r.contents) >= maxFiles {
 		return content{err: fmt.Errorf("%s: the configuration has more than %d files", path, maxFiles)}
 	}
-	data, err := readRegular(path)
+	data, err := ReadRegular(path, maxFile)
 	if r.total += len(data); r.total > maxTotal && err == nil {
 		err = fmt.Errorf("%s: the files of the configuration are larger than %d bytes together", path, maxTotal)
 	}
 	return content{data: data, err: err}
 }
 
-// readRegular reads a file that cannot block: opening or reading a FIFO waits
-// for its writer, and PID 1 must not.
-func readRegular(path string) ([]byte, error) {
+// ReadRegular reads a file of at most so many bytes that cannot block: opening or
+// reading a FIFO waits for its writer, and PID 1 must not. The error names the
+// path.
+func ReadRegular(path string, most int) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -101,9 +102,9 @@ func readRegular(path string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New(path + " is not a regular file")
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	data, err := io.ReadAll(io.LimitReader(file, int64(most)+1))
+	if err == nil && len(data) > most {
+		err = fmt.Errorf("%s is larger than %d bytes", path, most)
 	}
 	return data, err
 }

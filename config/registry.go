@@ -12,13 +12,15 @@ import (
 // registry is a Registry and what is merged or checked later.
 type registry struct {
 	Registry
+	at          value
 	given       map[string]value
+	hostGiven   bool // docker.host, well or badly
 	advertise   Advertise
 	advertiseAt map[string]value // the given keys of advertise
 }
 
 func (r *registry) read(v value) {
-	hostGiven := false
+	r.at = v
 	r.given = v.keys(table{
 		"etcd": r.readEtcd,
 		// etcd counts leases in seconds; one that is shorter than a few
@@ -26,15 +28,20 @@ func (r *registry) read(v value) {
 		"ttl":       set(&r.TTL, wholeSeconds(5*time.Second)),
 		"drain":     set(&r.Drain, duration(0)),
 		"advertise": func(v value) { r.advertiseAt = readAdvertise(v, &r.advertise) },
-		"docker":    func(v value) { hostGiven = readDocker(v, &r.Docker) },
+		"docker":    func(v value) { r.hostGiven = readDocker(v, &r.Docker) },
 		"format":    set(&r.Format, formats),
 		"domain":    set(&r.Domain, text(parseDomain)),
 	})
-	if hostGiven || !r.has("etcd") {
+}
+
+// checkHost is for when Docker will be asked: the shell of a developer often has
+// a $DOCKER_HOST that is none of ours, such as ssh://.
+func (r *registry) checkHost() {
+	if r.hostGiven {
 		return
 	}
 	if _, err := ParseDockerHost(r.Docker.Host); err != nil {
-		v.keyProblem("$%s: %s: set registry.docker.host", EnvDockerHost, err)
+		r.at.keyProblem("$%s: %s: set registry.docker.host", EnvDockerHost, err)
 	}
 }
 

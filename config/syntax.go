@@ -76,6 +76,9 @@ var (
 	// the messages of the parser.
 	parserError = regexp.MustCompile(`^did not find expected (key$|'|node content|<)|^found (undefined tag|duplicate|incompatible)`)
 
+	// In a flow collection the brace of an unquoted variable is YAML's.
+	unquotedVariable = regexp.MustCompile(`[{\[,][^"']*\$\{`)
+
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
@@ -95,8 +98,11 @@ func (d *decoder) syntaxProblem(err error, text string) {
 	}
 	lines := strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1
 	at.Line = min(max(at.Line, 1), lines)
-	if line := strings.Split(text, "\n")[at.Line-1]; indentedByTab(line) {
+	switch line := strings.Split(text, "\n")[at.Line-1]; {
+	case indentedByTab(line):
 		message += " (the line is indented with a tab: YAML wants spaces)"
+	case unquotedVariable.MatchString(line):
+		message += " (within { } and [ ] a value with ${…} needs quotes)"
 	}
 	d.add(at, "", "not valid YAML: "+message)
 }

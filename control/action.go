@@ -127,15 +127,20 @@ func (s *Server) hasStopped(st *supervisor.ProgramStatus) (bool, error) {
 // since etcd is away or the address is unknown, is not waited for; `status` tells
 // why.
 func (s *Server) registered(name string) bool {
+	return s.pending(name) == ""
+}
+
+// pending says why a key of the program is still on its way, "" if none is.
+func (s *Server) pending(name string) string {
 	if !s.registrar.Answers() {
-		return true
+		return ""
 	}
 	for _, r := range s.registrar.Registrations() {
 		if r.Program == name && r.Pending {
-			return false
+			return "not registered: " + r.Reason
 		}
 	}
-	return true
+	return ""
 }
 
 func (s *Server) late(g goal) error {
@@ -169,8 +174,6 @@ func (s *Server) missing(st *supervisor.ProgramStatus) string {
 		return "it has not sent READY=1 yet"
 	case st.State == supervisor.Starting:
 		return fmt.Sprintf("min_uptime is %s", policy.MinUptime)
-	case !s.registered(st.Name):
-		return "its key is not in etcd yet"
 	}
-	return ""
+	return s.pending(st.Name)
 }

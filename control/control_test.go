@@ -163,7 +163,7 @@ func TestActOutcomes(t *testing.T) {
 		"start hangs":               {supervisor.Start, program(supervisor.Backoff, supervisor.Up, nil), true, false, "timeout"},
 		"etcd is away":              {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), false, true, ""},
 		"the address is unknown":    {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), true, false, ""},
-		"the key does not come":     {supervisor.Start, program(supervisor.Running, supervisor.Up, nil), true, true, "timeout"},
+		"the key does not come":     {supervisor.Start, program(supervisor.Running, supervisor.Up, func(p *supervisor.ProgramStatus) { p.Reason = "" }), true, true, "timeout"},
 		"stopped":                   {supervisor.Stop, program(supervisor.Stopped, supervisor.Down, nil), true, false, ""},
 		"stop of a completed one":   {supervisor.Stop, program(supervisor.Exited, supervisor.Down, nil), true, false, ""},
 		"stop hangs":                {supervisor.Stop, program(supervisor.Stopping, supervisor.Down, nil), true, false, "timeout"},
@@ -183,6 +183,9 @@ func TestActOutcomes(t *testing.T) {
 			e, _ := errors.AsType[*Error](err)
 			if err == nil && c.code != "" || err != nil && (e == nil || e.Code != c.code) {
 				t.Errorf("got %v, want %q", err, c.code)
+			}
+			if c.pending && c.answers && !strings.HasSuffix(e.Message, ": not registered: no") {
+				t.Errorf("%q does not say why", e.Message)
 			}
 		})
 	}

@@ -21,14 +21,14 @@ func TestMissing(t *testing.T) {
 		return &st
 	}
 	pending := &fakeRegistrar{}
-	pending.set(true, registrar.Registration{Program: "web", Pending: true})
+	pending.set(true, registrar.Registration{Program: "web", Pending: true, Reason: "being registered"})
 	for want, st := range map[string]*supervisor.ProgramStatus{
 		"stop_grace_period of 5s": status(supervisor.Stopping, nil, unhealthy),
 		"not healthy: refused":    status(supervisor.Running, nil, unhealthy),
 		"waiting for db: healthy": status(supervisor.Stopped, func(st *supervisor.ProgramStatus, _ *config.Program) { st.Reason = "waiting for db: healthy" }),
 		"READY=1":                 status(supervisor.Starting, func(_ *supervisor.ProgramStatus, c *config.Program) { c.Launch.Notify = true }),
 		"min_uptime is 1s":        status(supervisor.Starting, nil),
-		"its key is not in etcd":  status(supervisor.Running, nil),
+		"not registered: being r": status(supervisor.Running, nil),
 	} {
 		if got := (&Server{registrar: pending}).missing(st); !strings.Contains(got, want) {
 			t.Errorf("%s: %q, not %q", st.State, got, want)

@@ -1,11 +1,14 @@
 package registrar
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"sidekick/events"
 )
 
 // Every key that comes or goes is an event, and so is the reason why one does
@@ -38,6 +41,22 @@ func TestEvents(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// A key that etcd refused never was: nothing tells of its end.
+func TestRefusedKeyHasNoEnd(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.store.do(func() { w.store.fail = errors.New("permission denied") })
+		w.update(true, fixedWeb)
+		w.store.do(func() { w.store.fail = nil })
+		w.reg.Update([]Fact{{Service: fixedWeb, Reason: "the program is STOPPING"}})
+		w.settle()
+		for _, e := range w.events {
+			if e.From == events.Registered {
+				t.Errorf("event %+v", e)
+			}
 		}
 	})
 }

@@ -237,7 +237,7 @@ func (r *Registrar) Close(ctx context.Context) {
 	}
 	// The token is kept: nobody uses the Store from here on.
 	if err := r.store.Close(ctx); err != nil {
-		r.log.Warn("cannot revoke the lease: keys that are left expire by themselves", "ttl", r.ttl, "error", err)
+		r.log.Warn("cannot revoke the lease: keys that are left expire by themselves", "ttl", r.ttl, "error", oneLine(err))
 		return
 	}
 	r.forgetAll()

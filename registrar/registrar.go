@@ -122,6 +122,7 @@ type holding struct {
 	claimed bool
 	put     time.Time // last attempt to put it
 	since   time.Time // present since
+	told    bool      // that it is registered, and not yet that it is gone
 	rival   rival
 }
 

@@ -226,6 +226,10 @@ func (r *Registrar) logReason(reg Registration) {
 
 // deregistered logs and tells that a key is gone.
 func (r *Registrar) deregistered(level slog.Level, path string, h *holding, why string) {
+	if !h.told {
+		return // etcd refused it, or never answered: nobody heard of it
+	}
+	h.told = false
 	r.log.Log(context.Background(), level, "deregistered", "program", h.service.Program, "key", path, "reason", why)
 	r.tell(events.Registered, events.Unregistered, h.service.Program, path, why)
 }

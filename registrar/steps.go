@@ -147,7 +147,7 @@ func (r *Registrar) appeared(path string, h *holding) {
 	if h.state != present {
 		r.log.Info("registered", "program", h.service.Program, "key", path)
 		r.tell(events.Unregistered, events.Registered, h.service.Program, path, "")
-		h.since = time.Now()
+		h.since, h.told = time.Now(), true
 	}
 	h.state, h.claimed, h.rival.held = present, true, false
 }

@@ -144,21 +144,10 @@ func readEnvFromFile(all []config.EnvFromFile) ([]string, error) {
 }
 
 func readSecret(path string) (string, error) {
-	// O_NONBLOCK: the open of a FIFO would wait for a writer.
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", cmp.Or(err, fmt.Errorf("%s is no regular file", path))
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	data, err := config.ReadRegular(path, maxSecret)
 	switch {
 	case err != nil:
 		return "", err
-	case len(data) > maxSecret:
-		return "", fmt.Errorf("%s has more than %d bytes", path, maxSecret)
 	case strings.ContainsRune(string(data), 0):
 		return "", fmt.Errorf("%s holds a NUL byte", path)
 	}

@@ -177,19 +177,19 @@ func reported(err error) error {
 
 // summary is one program in a few words.
 func summary(p control.Program) string {
-	text := p.State
+	text := []string{p.State}
 	if p.Completed {
-		text = "completed"
+		text[0] = "completed"
 	}
 	if p.Pid != 0 {
-		text += fmt.Sprintf(", pid %d", p.Pid)
+		text = append(text, fmt.Sprint("pid ", p.Pid))
 	}
 	for _, r := range p.Registrations {
 		if r.Reason == "" {
-			text += ", registered as " + r.Address
+			text = append(text, "registered as "+r.Address)
 		} else if p.Want == "up" {
-			text += ", not registered: " + printable(r.Reason)
+			text = append(text, "not registered: "+printable(r.Reason))
 		}
 	}
-	return text
+	return strings.Join(distinct(text), ", ")
 }

@@ -42,10 +42,15 @@ type runningRegistrar struct {
 	closing  sync.Once
 }
 
-// close gives up all keys, within ctx.
+// close gives up all keys, within ctx. It does not wait longer: a read of a
+// password or certificate on a network file system may never return, and the
+// container has to end.
 func (r *runningRegistrar) close(ctx context.Context) {
 	r.closing.Do(func() { r.Close(ctx) })
-	<-r.done
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+	}
 }
 
 func newKeys(c *config.Config, log *slog.Logger, journal *events.Journal) *keys {

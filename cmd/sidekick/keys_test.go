@@ -4,10 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sys/unix"
 
 	"sidekick/config"
 	"sidekick/events"
@@ -240,4 +243,32 @@ func TestCloseTakesKeysAlong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A certificate on a file system that hangs, which a FIFO stands for here, must
+// not keep PID 1 from ending.
+func TestCloseWithHangingFile(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := registering("https://127.0.0.1:1", 20*time.Second)
+	c.Registry.Etcd.TLS = &config.TLS{CertFile: fifo, KeyFile: fifo}
+	k := newKeys(c, slog.New(slog.NewTextHandler(t.Output(), nil)), events.NewJournal())
+	k.update(up())
+	// The writer's end opens when the registrar has opened the other one.
+	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	closed := make(chan struct{})
+	go func() { k.close(ctx); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Error("close waits for the file")
+	}
+	writer.Close() // lets the registrar end
 }

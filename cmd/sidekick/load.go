@@ -21,7 +21,8 @@ func load(explicit string) (path string, c *config.Config, err error) {
 		return path, nil, &exitError{code: exitConfig, err: err, hint: "mend the lines above"}
 	}
 	if err != nil {
-		return path, nil, &exitError{code: exitConfig, err: err, hint: "name a file that can be read: -c FILE"}
+		here, _ := os.Getwd()
+		return path, nil, &exitError{code: exitConfig, err: err, hint: "name a file that can be read: -c FILE, or SIDEKICK_CONFIG=FILE; relative paths start at " + here}
 	}
 	return path, c, nil
 }

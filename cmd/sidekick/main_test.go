@@ -148,6 +148,7 @@ func TestExitCodes(t *testing.T) {
 		{"run -c " + bad, exitConfig, "", bad + ":3:"},
 		{"check", exitConfig, "", "try: name it: -c FILE"},
 		{"run -c /no/such/file", exitConfig, "", "/no/such/file"},
+		{"run -c no-such-file", exitConfig, "", "relative paths start at /"},
 		{"run -- /no/such/file", 127, "", "cannot execute /no/such/file"},
 		{"run -- " + good, 126, "", "is it executable?"},
 		{"run --log-format json -- /no/such/file", 127, "", `{"time":`},

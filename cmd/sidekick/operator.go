@@ -146,7 +146,7 @@ func drainSummary(p control.Program) string {
 	if len(p.Registrations) == 0 {
 		text = append(text, "has no registrations")
 	}
-	return strings.Join(text, ", ")
+	return strings.Join(distinct(text), ", ")
 }
 
 func newHealthCommand() *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -222,7 +223,7 @@ func row(p control.Program, wide bool) []field {
 		cells = append(cells, plainFields(threads, fds, started)...)
 	}
 	registered, why := registeredAt(p)
-	reasons := append(troubles(p), why...)
+	reasons := distinct(append(troubles(p), why...))
 	return append(cells, plainFields(registered, printable(strings.Join(reasons, "; ")))...)
 }
 
@@ -240,7 +241,18 @@ func troubles(p control.Program) (reasons []string) {
 	return reasons
 }
 
-// registeredAt lists the addresses that are in etcd, and why others are not.
+// distinct is every text once, in order: several registrations often lack the same.
+func distinct(texts []string) (different []string) {
+	for _, t := range texts {
+		if !slices.Contains(different, t) {
+			different = append(different, t)
+		}
+	}
+	return different
+}
+
+// registeredAt lists the addresses that are in etcd, each once, and why others
+// are not.
 func registeredAt(p control.Program) (addresses string, why []string) {
 	var there []string
 	for _, r := range p.Registrations {
@@ -256,7 +268,7 @@ func registeredAt(p control.Program) (addresses string, why []string) {
 	if len(there) == 0 {
 		return "-", why
 	}
-	return strings.Join(there, ","), why
+	return strings.Join(distinct(there), ","), why
 }
 
 // printDetails shows all of one program, a line for each fact.

@@ -21,7 +21,7 @@ func shown() []control.Program {
 	return []control.Program{
 		{Name: "db", Group: "db", State: "RUNNING", Want: "up", Pid: 12, UptimeSeconds: 3723.9, Restarts: 2,
 			Health: &control.Health{Status: "healthy", Output: "connected"}, Stats: &procstat.Stat{CPUPercent: 12.34, CPUSeconds: 50, MemoryBytes: 3 << 19, Threads: 7, FDs: 9, Started: startedAt},
-			Registrations: []control.Registration{{Address: "10.0.0.1:80"}, {Address: "10.0.0.1:81"}, {Reason: "no etcd answers"}}},
+			Registrations: []control.Registration{{Address: "10.0.0.1:80"}, {Address: "10.0.0.1:81"}, {Address: "10.0.0.1:81"}, {Reason: "no etcd answers"}, {Reason: "no etcd answers"}}},
 		{Name: "job", Group: "job", State: "EXITED", Want: "up", Completed: true, Reason: "exit code 0"},
 		{Name: "web-0", Group: "web", State: "RUNNING", Want: "up", Pid: 13, Health: &control.Health{Status: "unhealthy", Output: "refused\x1b[2J\ntwice"}},
 		{Name: "web-1", Group: "web", State: "FATAL", Want: "up", Reason: "exit code 3", Registrations: []control.Registration{{Reason: "the program is FATAL"}}},

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -144,12 +143,16 @@ func failFast(ctx context.Context, method string, req, reply any, cc *grpc.Clien
 	return invoke(ctx, method, req, reply, cc, append(opts, grpc.WaitForReady(false))...)
 }
 
+// maxCA bounds the file of the authorities, in bytes; a whole distribution's has
+// some 250 KiB.
+const maxCA = 4 << 20
+
 // loadTLS reads the files. The client's certificate is read again at each
 // handshake, since it may be renewed on disk.
 func loadTLS(c config.TLS) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
+		pem, err := config.ReadRegular(c.CAFile, maxCA)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read registry.etcd.tls.ca_file: %w", err)
 		}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/credentials"
+
+	"sidekick/config"
 )
 
 // authenticate is the one method that must not carry a token: etcd before
@@ -105,11 +106,14 @@ func (l *login) renew(ctx context.Context, c *clientv3.Client) error {
 	return nil
 }
 
+// maxPassword bounds the file, in bytes; etcd hashes the first 72 (bcrypt).
+const maxPassword = 64 << 10
+
 func (l *login) password() (string, error) {
 	if l.passwordFile == "" {
 		return "", errors.New("registry.etcd.username needs a password_file")
 	}
-	data, err := os.ReadFile(l.passwordFile)
+	data, err := config.ReadRegular(l.passwordFile, maxPassword)
 	if err != nil {
 		return "", fmt.Errorf("cannot read registry.etcd.password_file: %w", err)
 	}

@@ -173,8 +173,16 @@ func (d *docker) unreachable(err error) error {
 		return fmt.Errorf("cannot reach Docker at %s: %w: mount it with -v %s:%s, %s", d.host, err, socket, socket, orElse)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("cannot reach Docker at %s: %w: run sidekick as root or as a member of the socket's group, %s", d.host, err, orElse)
+	case isSocket && errors.Is(err, syscall.ECONNREFUSED) && isDir(socket):
+		// What -v makes of a path that is not there.
+		return fmt.Errorf("cannot reach Docker at %s: it is a folder, since the host has no socket at the mounted path: name its own path in -v HOSTPATH:%s, %s", d.host, socket, orElse)
 	case isSocket && errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("cannot reach Docker at %s: %w: Docker is not running, or was restarted after its socket was mounted: mount the socket's folder instead, %s", d.host, err, orElse)
 	}
 	return fmt.Errorf("cannot reach Docker at %s: %w: check registry.docker.host, %s", d.host, err, orElse)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

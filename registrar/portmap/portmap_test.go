@@ -145,6 +145,7 @@ func TestDockerFails(t *testing.T) {
 		want string
 	}{
 		"not mounted": {"unix://" + missing, "cannot reach Docker at unix://" + missing + ": dial unix " + missing + ": connect: no such file or directory: mount it with -v " + missing + ":" + missing + ", or set advertise.ip and advertise.port"},
+		"a folder":    {"unix://" + filepath.Dir(dead), "it is a folder, since the host has no socket at the mounted path"},
 		"restarted":   {"unix://" + dead, "was restarted after its socket was mounted"},
 		"nobody":      {"tcp://127.0.0.1:1", "connection refused: check registry.docker.host"},
 		"bad host":    {"npipe://x", "it must be unix:///PATH or tcp://HOST:PORT"},
