@@ -190,7 +190,7 @@ func (r *Request) setGroups() *Failure {
 	if r.UID == nil && r.GID == nil {
 		return nil
 	}
-	if now, err := syscall.Getgroups(); err == nil && sameGroups(now, r.Groups) {
+	if now, err := syscall.Getgroups(); err == nil && r.hasGroups(now, syscall.Getegid()) {
 		return nil
 	}
 	var first unsafe.Pointer
@@ -199,6 +199,16 @@ func (r *Request) setGroups() *Failure {
 	}
 	_, _, errno := syscall.RawSyscall(sysSetgroups, uintptr(len(r.Groups)), uintptr(first), 0)
 	return failErrno(SetGroups, errno)
+}
+
+// hasGroups: the process is in the groups already. The group it has is one of
+// them for the kernel (in_group_p), listed or not: Kubernetes starts a container
+// with a runAsGroup and an empty list.
+func (r *Request) hasGroups(now []int, gid int) bool {
+	if r.GID != nil && uint32(gid) == *r.GID {
+		now = append(now, gid)
+	}
+	return sameGroups(now, r.Groups)
 }
 
 func sameGroups(now []int, want []uint32) bool {

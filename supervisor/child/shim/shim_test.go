@@ -145,6 +145,24 @@ func TestSameGroups(t *testing.T) {
 	}
 }
 
+// Who has the group does not need it in the list, and needs no privilege then.
+func TestHasGroups(t *testing.T) {
+	for _, c := range []struct {
+		now  []int
+		gid  int
+		want []uint32
+		has  bool
+	}{
+		{nil, 1000, []uint32{1000}, true}, {[]int{7}, 1000, []uint32{1000, 7}, true}, {[]int{1000}, 1000, []uint32{1000}, true},
+		{nil, 0, []uint32{1000}, false}, {nil, 1000, []uint32{1000, 7}, false}, {[]int{7}, 1000, []uint32{1000}, false},
+	} {
+		r := &Request{Setup: Setup{GID: new(uint32(1000)), Groups: c.want}}
+		if got := r.hasGroups(c.now, c.gid); got != c.has {
+			t.Errorf("%v of group %d, %v wanted: %v", c.now, c.gid, c.want, got)
+		}
+	}
+}
+
 // The shim has to come before everything that takes time or signals.
 func TestImportsNextToNothing(t *testing.T) {
 	for path := range strings.FieldsSeq(imports(t)) {
