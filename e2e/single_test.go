@@ -220,7 +220,7 @@ func TestCommandGetsSignals(t *testing.T) {
 		}
 		for _, sig := range kept {
 			i.signal(sig)
-			send(unix.SIGCONT) // a default SIGTTIN stops who is not PID 1
+			send(unix.SIGHUP) // it is not stopped either, as a default SIGTTIN does
 		}
 		for n := unix.Signal(1); n <= 64; n++ {
 			// Of C libraries, and of the Go runtime, which shows nobody a SIGPROF.

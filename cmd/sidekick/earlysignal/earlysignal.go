@@ -17,9 +17,10 @@ import (
 // wants the usual dispositions calls signal.Reset.
 //
 // Not taken are CHLD, which belongs to the reaper; URG, the runtime's own;
-// TSTP, TTIN and TTOU, whose default stops a foreground process and does nothing
-// to PID 1 (handling TTOU makes a write to a tostop terminal spin); WINCH and
-// CONT, whose default does nothing; KILL and STOP, which nobody can take.
+// TSTP and TTOU, whose default stops a foreground process and does nothing to
+// PID 1 (handling TTOU makes a write to a tostop terminal spin; TTIN is taken,
+// as `run` reads no terminal); WINCH and CONT, whose default does nothing; KILL
+// and STOP, which nobody can take.
 var C = make(chan os.Signal, 64)
 
 func init() {
@@ -29,5 +30,5 @@ func init() {
 		syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
 		syscall.SIGSEGV, syscall.SIGSYS, syscall.SIGTRAP, syscall.SIGSTKFLT,
 		syscall.SIGIO, syscall.SIGPWR, syscall.SIGPROF, syscall.SIGVTALRM,
-		syscall.SIGXCPU, syscall.SIGXFSZ)
+		syscall.SIGXCPU, syscall.SIGXFSZ, syscall.SIGTTIN)
 }
