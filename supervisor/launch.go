@@ -170,12 +170,14 @@ func ExplainStart(path, dir string, err error) error {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	_, statErr := os.Stat(path)
+	info, statErr := os.Stat(path)
 	switch {
 	case errors.Is(err, unix.ENOENT) && statErr == nil:
 		return fmt.Errorf("%s: its interpreter or loader is missing: %w", path, err)
 	case errors.Is(err, unix.ENOEXEC):
 		return fmt.Errorf("%s: %w: neither a binary of this machine nor a script with a #! line", path, err)
+	case statErr == nil && info.IsDir():
+		return fmt.Errorf("%s: %w (it is a directory)", path, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w (is it executable?)", path, err)
 	}

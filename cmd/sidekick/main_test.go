@@ -151,6 +151,7 @@ func TestExitCodes(t *testing.T) {
 		{"run -c no-such-file", exitConfig, "", "relative paths start at /"},
 		{"run -- /no/such/file", 127, "", "cannot execute /no/such/file"},
 		{"run -- " + good, 126, "", "is it executable?"},
+		{"run -- " + dir, 126, "", "it is a directory"},
 		{"run --log-format json -- /no/such/file", 127, "", `{"time":`},
 		{"status --socket " + dir + "/s", exitNobody, "", "error: cannot reach sidekick"},
 		{"start web --socket " + dir + "/s", exitNobody, "", "try: "},
