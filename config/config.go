@@ -10,6 +10,7 @@ package config
 import (
 	"io/fs"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"syscall"
 	"time"
@@ -204,6 +205,13 @@ type Check struct {
 	StartPeriod time.Duration
 	// StartInterval is the time between probes until the first success.
 	StartInterval time.Duration
+}
+
+// SameProbe reports whether the two ask the same question, however often.
+func (c Check) SameProbe(other Check) bool {
+	c.Interval, c.Timeout, c.Retries = other.Interval, other.Timeout, other.Retries
+	c.StartPeriod, c.StartInterval = other.StartPeriod, other.StartInterval
+	return reflect.DeepEqual(c, other)
 }
 
 // Registration is one key a program wants in etcd.

@@ -180,6 +180,7 @@ func TestMonitorANewLaunchBeginsAnew(t *testing.T) {
 	})
 }
 
+// The first success of what is asked now is told, though nothing changes by it.
 func TestMonitorAChangedCheckKeepsTheVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -193,7 +194,7 @@ func TestMonitorAChangedCheckKeepsTheVerdict(t *testing.T) {
 		b.answers(refuse)
 		b.until(ms(7000))
 		b.wantProbes(t, 0, ms(1000), ms(6000))
-		b.wantReports(t, "0s web/1/0 healthy 200 OK", "6s web/1/0 unhealthy refused")
+		b.wantReports(t, "0s web/1/0 healthy 200 OK", "1s web/1/0 healthy 200 OK", "6s web/1/0 unhealthy refused")
 	})
 }
 

@@ -12,7 +12,7 @@ type verdict struct {
 	check     config.Check
 	since     time.Time // start of the target
 	status    Status
-	succeeded bool // there was a first success
+	succeeded bool // there was a first success of this probe
 	failures  int  // in a row, of those that count
 	output    string
 }
@@ -22,7 +22,8 @@ func newVerdict(check config.Check, since time.Time) verdict {
 }
 
 // observe takes one answer in, of a probe that began at began, and says
-// whether it is news: a new status, or another reason for being unhealthy.
+// whether it is news: a new status, the first success of a probe, or another
+// reason for being unhealthy.
 func (v *verdict) observe(began time.Time, output string, ok bool) (news bool) {
 	before := *v
 	v.output = output
@@ -31,7 +32,7 @@ func (v *verdict) observe(began time.Time, output string, ok bool) (news bool) {
 	} else {
 		v.fail(began)
 	}
-	return v.status != before.status || v.status == Unhealthy && v.output != before.output
+	return v.status != before.status || v.succeeded != before.succeeded || v.status == Unhealthy && v.output != before.output
 }
 
 // fail counts a failure, unless it began too early. As in Docker the begin of
@@ -66,8 +67,9 @@ func (v *verdict) wait() time.Duration {
 
 // retuned is the same target under a changed check. The status stands until
 // the new check says otherwise, so that a reload which only changes an interval
-// takes no key out of etcd.
+// takes no key out of etcd. Another probe has its first success before it.
 func (v verdict) retuned(check config.Check) verdict {
+	v.succeeded = v.succeeded && check.SameProbe(v.check)
 	v.check, v.failures = check, 0
 	return v
 }

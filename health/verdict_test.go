@@ -96,3 +96,23 @@ func TestVerdictRetuned(t *testing.T) {
 		t.Error("a failure of the old check counted against the new one")
 	}
 }
+
+// A check that asks something else has not been answered yet: its first
+// success is news, though the target was healthy all along.
+func TestVerdictOfAnotherProbe(t *testing.T) {
+	start := time.Unix(1000, 0)
+	v := newVerdict(config.Check{Address: ":1", Retries: 2, StartInterval: time.Second}, start)
+	v.observe(start, "", true)
+	v = v.retuned(config.Check{Address: ":2", Retries: 2, StartInterval: time.Second})
+	if v.status != Healthy || v.wait() != time.Second {
+		t.Errorf("%s, next in %v; want healthy, 1s", v.status, v.wait())
+	}
+	if news := v.observe(start, "refused", false); news || v.status != Healthy {
+		t.Errorf("one failure of two: %s, news %t", v.status, news)
+	}
+	for _, want := range []bool{true, false} {
+		if news := v.observe(start, "", true); news != want || v.status != Healthy {
+			t.Errorf("a success: %s, news %t; want %t", v.status, news, want)
+		}
+	}
+}

@@ -22,6 +22,8 @@ func (s *Supervisor) checked(p *program, check *CheckStatus, now CheckStatus) {
 		s.options.Log.Info("program health", "program", p.name, "status", string(now.Status), "output", now.Output)
 		s.options.Event(events.Event{Type: events.Health, Program: p.name, From: string(check.Status),
 			To: string(now.Status), Reason: now.Output})
+	} else {
+		now.Since = check.Since // it is news of another kind
 	}
 	*check = now
 	s.dirty = true
@@ -42,6 +44,22 @@ func (p *program) mayFail() bool {
 	policy := &p.config.Policy
 	patient := slices.ContainsFunc(policy.Checks, func(c config.Check) bool { return c.StartPeriod > 0 })
 	return policy.RestartUnhealthy && (p.answered || patient)
+}
+
+// answersStill is what a reload leaves of answered. A check that asks something
+// else now has to pass first: the new question may be a slip in the file, which
+// is no reason to end a program that is well.
+func (p *program) answersStill(before []config.Check) bool {
+	changed := false
+	for i, now := range p.config.Policy.Checks[:min(len(before), len(p.config.Policy.Checks))] {
+		switch same := now.SameProbe(before[i]); {
+		case !same:
+			changed = true
+		case p.checks[i].Status == Healthy:
+			return p.answered
+		}
+	}
+	return p.answered && (!changed || p.watchdog != nil && p.watchdog.check.Status == Healthy)
 }
 
 // Message is what a program says of itself on its notify socket (sd_notify(3)).

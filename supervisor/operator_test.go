@@ -124,3 +124,25 @@ func TestEvents(t *testing.T) {
 		}
 	})
 }
+
+// The time of a check's status is that of the status, not of its last output.
+func TestCheckSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, prog("web", policy(withCheck)))
+		began := time.Now()
+		says := func(status Health, output string) func() {
+			return func() {
+				w.s.Report(CheckResult{Program: "web", Launch: 1, CheckStatus: CheckStatus{status, output, time.Now()}})
+			}
+		}
+		w.run(0,
+			w.after(2*time.Second, says(Unhealthy, "refused")),
+			w.after(time.Second, says(Unhealthy, "reset")),
+			w.after(time.Second, func() {
+				if got := w.status("web").Checks[0]; got.Output != "reset" || got.Since.Sub(began) != 2*time.Second {
+					t.Errorf("%s since %v", got.Output, got.Since.Sub(began))
+				}
+				w.terminate()
+			}))
+	})
+}

@@ -86,13 +86,16 @@ func (s *Supervisor) replacePrograms(relaunched []string) {
 	}
 	leaving := s.programs
 	s.programs = nil
-	var added []*program
+	var starts []*program // new ones, and those that only autostart held back
 	for i := range s.config.Programs {
 		c := &s.config.Programs[i]
 		p := s.byName[c.Name]
 		if p == nil || p.removed {
-			added = append(added, s.add(c))
+			starts = append(starts, s.add(c))
 		} else {
+			if p.untouched() {
+				starts = append(starts, p)
+			}
 			s.programs = append(s.programs, p)
 			s.adopt(p, c, relaunch[c.Name])
 		}
@@ -104,7 +107,7 @@ func (s *Supervisor) replacePrograms(relaunched []string) {
 			s.apply(p, input{event: evStop}, "removed from the configuration")
 		}
 	}
-	for _, p := range added {
+	for _, p := range starts {
 		if p.config.Policy.Autostart {
 			s.start(p)
 		}
@@ -130,8 +133,10 @@ func (s *Supervisor) add(c *config.Program) *program {
 // adopt swaps a program's configuration. What is being launched restarts when
 // its launch is over.
 func (s *Supervisor) adopt(p *program, c *config.Program, relaunch bool) {
+	before := p.config.Policy.Checks
 	p.config = c
 	if p.leader {
+		p.answered = p.answersStill(before)
 		p.resizeChecks()
 	}
 	if relaunch && p.at.phase != launching {

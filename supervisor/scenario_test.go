@@ -361,6 +361,24 @@ var scenarios = []scenario{
 			w.after(5*time.Second, w.terminate))
 		return w
 	}},
+	{"a reload that changes what is asked waits for the first success again", func(t *testing.T) *world {
+		asks := func(port uint16, interval time.Duration) config.Program {
+			return prog("web", policy(func(p *config.Policy) {
+				p.Checks, p.RestartUnhealthy = []config.Check{config.TCPCheck(port)}, true
+				p.Checks[0].Interval = interval
+			}))
+		}
+		w := newWorld(t, asks(8000, time.Second))
+		w.run(0,
+			w.after(500*time.Millisecond, w.health("web", Healthy)),
+			w.after(time.Second, w.reload(asks(8001, time.Second))),
+			w.after(time.Second, w.health("web", Unhealthy)), // as it was asked something else
+			w.after(time.Second, w.health("web", Healthy)),
+			w.after(time.Second, w.reload(asks(8001, time.Minute))),
+			w.after(time.Second, w.health("web", Unhealthy)),
+			w.after(5*time.Second, w.terminate))
+		return w
+	}},
 	{"on_failure restart counts as a failed run", func(t *testing.T) *world {
 		w := newWorld(t, prog("web", restarts(config.RestartOnFailure, 1), policy(withCheck), policy(func(p *config.Policy) {
 			p.RestartUnhealthy = true
@@ -417,6 +435,16 @@ var scenarios = []scenario{
 			w.after(time.Second, w.reload(prog("web", changed), prog("once", changed, restarts(config.RestartNo, 0)), prog("bad", changed, optional))),
 			w.after(3*time.Second, w.do(Start, "web")),
 			w.after(3*time.Second, w.terminate))
+		return w
+	}},
+	{"reload starts what only autostart: false held back, and what that depends on", func(t *testing.T) *world {
+		manual := policy(func(p *config.Policy) { p.Autostart = false })
+		w := newWorld(t, prog("web", manual, needs("db", config.Started)), prog("db", manual), prog("off", manual), prog("stopped", manual), prog("other"))
+		w.run(0,
+			w.after(2*time.Second, w.do(Start, "stopped")),
+			w.after(2*time.Second, w.do(Stop, "stopped")),
+			w.after(time.Second, w.reload(prog("web", needs("db", config.Started)), prog("db", manual), prog("off", manual), prog("stopped"), prog("other"))),
+			w.after(4*time.Second, w.terminate))
 		return w
 	}},
 	{"reload during a launch restarts it, in backoff it starts at once, and a removed name may come back", func(t *testing.T) *world {

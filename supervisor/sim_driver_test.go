@@ -228,10 +228,15 @@ func (w *sim) reload(s *Supervisor, d dice) {
 	next := changedConfig(d, w.config)
 	before, allowed := wants(s), map[string]Want{}
 	positions := map[string]position{}
+	var starts []string // if autostart says so
 	for _, p := range s.programs {
 		positions[p.name] = p.at
+		if p.untouched() {
+			starts = append(starts, p.name)
+		}
 	}
 	plan := s.plan(next)
+	starts = append(starts, plan.Added...)
 	w.event("reload: %v added, %v removed, %v relaunched, %v retuned", plan.Added, plan.Removed, plan.Relaunched, plan.Retuned)
 	w.adopt(next, plan)
 	for _, name := range plan.Added {
@@ -245,8 +250,8 @@ func (w *sim) reload(s *Supervisor, d dice) {
 	if a, b := <-dry, <-reply; !reflect.DeepEqual(a, b) {
 		w.violated("the dry run says %+v, the reload %+v", a, b)
 	}
-	for _, name := range plan.Added {
-		if s.byName[name].config.Policy.Autostart {
+	for _, name := range starts {
+		if p := s.byName[name]; !p.removed && p.config.Policy.Autostart {
 			closure(s, name, allowed)
 		}
 	}

@@ -150,7 +150,7 @@ func (p *program) status() ProgramStatus {
 		Name: p.name, Pid: p.pid(), State: p.at.phase.state(), Want: p.at.want, Reason: p.reason, Launch: p.launch,
 		Since: p.since, Started: p.startedAt, Restarts: p.restarts, Exit: p.exit,
 		Completed: p.at.phase == exited && p.verdict == completed,
-		Untouched: p.launch == 0 && !p.byOperator && !p.config.Policy.Autostart,
+		Untouched: p.untouched(),
 		Alive:     p.at.phase == starting || p.at.phase == running,
 		Drained:   p.drained,
 		BowsOut:   p.bowsOut,
@@ -158,6 +158,11 @@ func (p *program) status() ProgramStatus {
 		Checks:    p.allChecks(),
 		Tally:     p.tally,
 	}
+}
+
+// untouched: autostart is false and nobody started it.
+func (p *program) untouched() bool {
+	return p.launch == 0 && !p.byOperator && !p.config.Policy.Autostart
 }
 
 // CheckResult is the word of a check on one launch of a program.
