@@ -159,6 +159,6 @@ func (r *Registrar) call(ctx context.Context, fn func(context.Context) error) er
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.answers = !errors.Is(err, ErrNoAnswer)
+	r.answers = !errors.Is(err, ErrNoAnswer) && !errors.Is(err, ErrNotAsked)
 	return err
 }

@@ -137,6 +137,22 @@ func TestEtcdRefuses(t *testing.T) {
 	})
 }
 
+// A password that cannot be read is no refusal of etcd's.
+func TestEtcdNotAsked(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.store.do(func() { w.store.fail = notAsked{errors.New("cannot read the password")} })
+		w.update(true, fixedWeb)
+		w.wantReason("cannot read the password; it is tried again")
+		if w.reg.Answers() {
+			t.Error("Answers is true")
+		}
+	})
+}
+
+type notAsked struct{ error }
+
+func (notAsked) Is(target error) bool { return target == ErrNotAsked }
+
 // With etcd away for longer than the lease lives, nobody knows.
 func TestKeyMayHaveExpired(t *testing.T) {
 	simulate(t, func(_ *testing.T, w *world) {

@@ -137,6 +137,8 @@ func (r *Registrar) whyEtcd() string {
 		return "being registered"
 	case errors.Is(r.etcdErr, ErrNoAnswer):
 		return oneLine(r.etcdErr) + ": check registry.etcd.endpoints; it is tried again"
+	case errors.Is(r.etcdErr, ErrNotAsked):
+		return oneLine(r.etcdErr) + "; it is tried again"
 	default:
 		return "etcd refuses: " + oneLine(r.etcdErr)
 	}

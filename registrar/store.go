@@ -13,6 +13,10 @@ import (
 // An error without it is an answer: etcd was there and refused.
 var ErrNoAnswer = errors.New("etcd does not answer")
 
+// ErrNotAsked is what an error of a Store wraps when a file of its own, such as
+// the password's, cannot be used, so that no etcd was asked.
+var ErrNotAsked = errors.New("etcd was not asked")
+
 // ErrNotMapped is what an error of a Mapper wraps when Docker answered and the
 // answer is that the port has no address outside. Only this error withdraws a
 // key; any other one says nothing about the address known so far.

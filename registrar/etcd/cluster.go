@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"sidekick/config"
+	"sidekick/registrar"
 )
 
 // errSetup is an error of our own files, which no endpoint can help.
@@ -21,6 +22,9 @@ type errSetup struct{ error }
 
 // Unwrap returns the error without the mark.
 func (e errSetup) Unwrap() error { return e.error }
+
+// Is makes it a registrar.ErrNotAsked.
+func (e errSetup) Is(target error) bool { return target == registrar.ErrNotAsked }
 
 // cluster holds one client for each endpoint. Its fields belong to the
 // goroutine that calls; attempts only read members.

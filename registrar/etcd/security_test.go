@@ -270,8 +270,11 @@ func TestPasswordIsARegularFile(t *testing.T) {
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := newLogin("app", fifo).password()
-	if err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+	c := etcdtest.Start(t, 1)
+	enableAuth(t, c)
+	s := newStore(t, config.Etcd{Endpoints: c.Endpoints, Username: "sk", PasswordFile: fifo})
+	err := s.Renew(t.Context())
+	if !errors.Is(err, registrar.ErrNotAsked) || !strings.Contains(err.Error(), "is not a regular file") {
 		t.Errorf("got %v", err)
 	}
 }
