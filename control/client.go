@@ -32,16 +32,16 @@ type Client struct {
 // Dial finds the first of the paths behind which a trusted process answers.
 // Otherwise the error is ErrNobodyAnswers with what was wrong with each.
 func Dial(paths []string) (*Client, error) {
-	var problems []string
+	problem, separator := ErrNobodyAnswers, ":"
 	for _, path := range paths {
 		conn, err := dial(context.Background(), path)
 		if err == nil {
 			_ = conn.Close()
 			return newClient(path), nil
 		}
-		problems = append(problems, err.Error())
+		problem, separator = fmt.Errorf("%w%s %w", problem, separator, err), ";"
 	}
-	return nil, fmt.Errorf("%w: %s", ErrNobodyAnswers, strings.Join(problems, "; "))
+	return nil, problem
 }
 
 func newClient(path string) *Client {
@@ -210,6 +210,9 @@ func (c *Client) request(ctx context.Context, method, path, body string) (*http.
 		return nil, err
 	}
 	response, err := c.http.Do(request)
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the route, which no user has typed
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNobodyAnswers, err)
 	}

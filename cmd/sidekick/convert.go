@@ -35,10 +35,7 @@ Exit code 0: converted, also where something is listed; 1: it could not be.`,
 			}
 			fmt.Fprintf(c.ErrOrStderr(), "%s: converted, %d program(s), %d note(s)\n", args[0], result.Programs, len(result.Notes))
 			_, err = c.OutOrStdout().Write(result.YAML)
-			if err != nil {
-				return &exitError{code: exitFailed, err: fmt.Errorf("cannot write the result: %w", err)}
-			}
-			return nil
+			return written(err)
 		},
 	}
 }
@@ -46,7 +43,7 @@ Exit code 0: converted, also where something is listed; 1: it could not be.`,
 func convertError(file string, err error) error {
 	problems, ok := errors.AsType[convert.Problems](err)
 	if !ok {
-		return &exitError{code: exitFailed, err: fmt.Errorf("cannot convert %s: %w", file, err)}
+		return &exitError{code: exitFailed, err: fmt.Errorf("cannot convert %s: %w", file, err), hint: "sidekick convert /etc/supervisor/supervisord.conf, or - for stdin"}
 	}
 	for _, p := range problems {
 		fmt.Fprintln(os.Stderr, p)

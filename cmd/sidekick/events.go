@@ -49,7 +49,8 @@ Exit code 0: done; 1: failed; 2: wrong usage; 4: nobody answers, or sidekick end
 			}
 			err = client.Events(c.Context(), 0, follow, print)
 			if errors.Is(err, io.ErrUnexpectedEOF) {
-				return &exitError{code: exitNobody, err: errors.New("cannot follow any more: sidekick has ended")}
+				return &exitError{code: exitNobody, err: errors.New("cannot follow any more: sidekick has ended"),
+					hint: "sidekick events -f again when it is back"}
 			}
 			if err != nil {
 				return clientError(err)

@@ -105,6 +105,24 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+// What cannot be written is no wrong usage.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, line := range []string{"schema", "completion bash"} {
+		cmd := exec.Command(os.Args[0], strings.Fields(line)...)
+		var errs bytes.Buffer
+		cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), asSidekick+"=1"), full, &errs
+		_ = cmd.Run()
+		if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.HasPrefix(errs.String(), "error: cannot write the output: ") {
+			t.Errorf("%s: exit code %d, %s", line, code, errs.String())
+		}
+	}
+}
+
 // Whoever reads the help of a command learns how it is used and how it ends.
 func TestHelp(t *testing.T) {
 	root := newRootCommand()

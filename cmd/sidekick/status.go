@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -146,18 +147,24 @@ func dialSidekick(socket string) (*control.Client, error) {
 	return client, nil
 }
 
+// asWhom is for those whom the socket or sidekick itself refuses.
+const asWhom = "run it as root or as the user that sidekick runs as: docker exec -u USER; or set control.group"
+
 // clientError gives an error of the API its exit code.
 func clientError(err error) error {
 	if errors.Is(err, control.ErrNobodyAnswers) {
-		return &exitError{code: exitNobody, err: fmt.Errorf("cannot reach sidekick: %w", err),
-			hint: "is `sidekick run` running here? Inside its container: docker exec CONTAINER sidekick status; else --socket PATH"}
+		hint := "is `sidekick run` running here? Inside its container: docker exec CONTAINER sidekick status; else --socket PATH"
+		if errors.Is(err, fs.ErrPermission) {
+			hint = asWhom
+		}
+		return &exitError{code: exitNobody, err: fmt.Errorf("cannot reach sidekick: %w", err), hint: hint}
 	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e
 	}
 	hint := "sidekick status shows what the programs do"
 	if e, ok := errors.AsType[*control.Error](err); ok && e.Code == "forbidden" {
-		hint = "run it as root or as the user that sidekick runs as: docker exec -u USER; or set control.group"
+		hint = asWhom
 	}
 	if !strings.HasPrefix(err.Error(), "cannot ") {
 		err = fmt.Errorf("cannot do that: %w", err)
@@ -171,13 +178,13 @@ func printStatus(w io.Writer, programs []control.Program, output string, colours
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
 		if err := encoder.Encode(programs); err != nil {
-			return &exitError{code: exitFailed, err: err}
+			return written(err)
 		}
 		return notOK(programs)
 	}
 	for _, line := range statusTable(programs, output == "wide").lines(colours) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
-			return &exitError{code: exitFailed, err: err}
+			return written(err)
 		}
 	}
 	return notOK(programs)

@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -162,6 +165,16 @@ func TestSummary(t *testing.T) {
 
 // Who may not ask is told who may.
 func TestForbidden(t *testing.T) {
+	folder := t.TempDir()
+	denied := fmt.Errorf("%w: connect: %w", control.ErrNobodyAnswers, syscall.EACCES)
+	if e, ok := errors.AsType[*exitError](clientError(denied)); !ok || e.code != exitNobody || e.hint != asWhom {
+		t.Errorf("got %+v", e)
+	}
+	_, absent := control.Dial([]string{folder + "/a", folder + "/b"})
+	if e, ok := errors.AsType[*exitError](clientError(absent)); !ok || !errors.Is(absent, fs.ErrNotExist) || e.code != exitNobody || e.hint == asWhom ||
+		strings.Count(absent.Error(), ": no such file or directory") != 2 {
+		t.Errorf("got %+v of %v", e, absent)
+	}
 	e, ok := errors.AsType[*exitError](clientError(&control.Error{Code: "forbidden", Message: "no"}))
 	if !ok || e.code != exitFailed || !strings.Contains(e.hint, "docker exec -u USER") {
 		t.Errorf("got %+v", e)
