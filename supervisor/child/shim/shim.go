@@ -184,13 +184,10 @@ func (r *Request) setUmask() *Failure {
 	return nil
 }
 
-// setGroups calls nothing when the groups are right already: setgroups(2)
-// needs a privilege even then.
+// setGroups sets exactly the groups wanted. Who may not do that (setgroups(2)
+// needs a privilege even when nothing changes) may be in them already.
 func (r *Request) setGroups() *Failure {
 	if r.UID == nil && r.GID == nil {
-		return nil
-	}
-	if now, err := syscall.Getgroups(); err == nil && r.hasGroups(now, syscall.Getegid()) {
 		return nil
 	}
 	var first unsafe.Pointer
@@ -198,6 +195,11 @@ func (r *Request) setGroups() *Failure {
 		first = unsafe.Pointer(&r.Groups[0])
 	}
 	_, _, errno := syscall.RawSyscall(sysSetgroups, uintptr(len(r.Groups)), uintptr(first), 0)
+	if errno == syscall.EPERM {
+		if now, err := syscall.Getgroups(); err == nil && r.hasGroups(now, syscall.Getegid()) {
+			return nil
+		}
+	}
 	return failErrno(SetGroups, errno)
 }
 
