@@ -20,12 +20,7 @@ type table struct {
 
 // lines are the rows as text, with colours or without.
 func (t *table) lines(colours bool) []string {
-	widths := map[int]int{}
-	for _, row := range t.rows {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
-		}
-	}
+	widths := t.widths()
 	lines := make([]string, 0, len(t.rows))
 	for _, row := range t.rows {
 		var line strings.Builder
@@ -43,6 +38,17 @@ func (t *table) lines(colours bool) []string {
 		lines = append(lines, strings.TrimRight(line.String(), " "))
 	}
 	return lines
+}
+
+// widths are those of the columns, without the gaps between them.
+func (t *table) widths() map[int]int {
+	widths := map[int]int{}
+	for _, row := range t.rows {
+		for i, c := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	return widths
 }
 
 // printable makes one line of a text of unknown origin, such as what a probe was

@@ -101,10 +101,10 @@ func (t *top) lines(programs []control.Program, now time.Time, columns, rows int
 	picture.rows = append(picture.rows, head("NAME", "STATE", "PID", "CPU%", "MEMORY", "THR", "FDS", "UPTIME", "RST", "HEALTH", "REGISTERED"))
 	const others = 3 // the summary, the head, and the line that tells of the rest
 	shown := programs[:min(len(programs), max(rows-others, 1))]
-	longest := max(columns-fixedColumns, shortestName)
 	for _, p := range shown {
-		picture.rows = append(picture.rows, topRow(p, busy[p.Name], longest))
+		picture.rows = append(picture.rows, topRow(p, busy[p.Name]))
 	}
+	shortenNames(picture, columns)
 	lines := append([]string{summaryLine(programs, now)}, picture.lines(t.colours)...)
 	if rest := len(programs) - len(shown); rest > 0 {
 		lines = append(lines, fmt.Sprintf("… and %d more", rest))
@@ -112,18 +112,32 @@ func (t *top) lines(programs []control.Program, now time.Time, columns, rows int
 	return lines
 }
 
-// What a name has in a terminal of so many columns: what the other columns leave
-// that have to be seen.
-const (
-	fixedColumns = 69
-	shortestName = 8
-)
-
-func topRow(p control.Program, busy float64, longest int) []field {
-	name := p.Name
-	if r := []rune(name); len(r) > longest {
-		name = string(r[:longest-1]) + "…"
+// shortenNames leaves the names, in the first column, what the others do not take
+// but for the last one, which may be cut down to a mark.
+func shortenNames(picture *table, columns int) {
+	const gap, mark, shortest = 2, 1, 8
+	widths := picture.widths()
+	room := columns - gap - mark
+	for i := 1; i < len(widths)-1; i++ {
+		room -= gap + widths[i]
 	}
+	for _, row := range picture.rows {
+		row[0].text = shortName(row[0].text, max(room, shortest))
+	}
+}
+
+// shortName leaves something out in the middle: names that begin alike differ at
+// their ends, as copies do.
+func shortName(name string, room int) string {
+	r := []rune(name)
+	if len(r) <= room {
+		return name
+	}
+	end := room / 2
+	return string(r[:room-end-1]) + "…" + string(r[len(r)-end:])
+}
+
+func topRow(p control.Program, busy float64) []field {
 	state := stateField(p)
 	state.text = p.State
 	pid, cpu, memory, threads, fds, up := "-", "-", "-", "-", "-", "-"
@@ -134,7 +148,7 @@ func topRow(p control.Program, busy float64, longest int) []field {
 		cpu, memory, threads, fds = fmt.Sprintf("%.1f", busy), bytesText(s.MemoryBytes), fmt.Sprint(s.Threads), fmt.Sprint(s.FDs)
 	}
 	registered, _ := registeredAt(p)
-	cells := append(plainFields(name), state)
+	cells := append(plainFields(p.Name), state)
 	cells = append(cells, plainFields(pid, cpu, memory, threads, fds, up, fmt.Sprint(p.Restarts))...)
 	return append(cells, healthField(p), field{registered, ""})
 }

@@ -40,8 +40,10 @@ func TestTopFits(t *testing.T) {
 	if !strings.Contains(lines[2], "99.0") || lines[23] != "… and 79 more" {
 		t.Errorf("the busiest is not first, or the rest is not counted:\n%s", strings.Join(lines, "\n"))
 	}
-	if !strings.Contains(lines[2], "unhealthy") {
-		t.Error("health does not fit into 80 columns")
+	for i, name := range []string{"099", "098", "097"} { // names that begin alike can be told apart
+		if line := fit(lines, 80, 24)[2+i]; !strings.Contains(line, "unhealthy") || !strings.Contains(line, name+"  ") {
+			t.Errorf("health or the end of the name does not fit into 80 columns: %q", line)
+		}
 	}
 }
 
@@ -66,6 +68,20 @@ func TestTopCPU(t *testing.T) {
 	p.Stats = nil
 	if got := top.busy(p, now); got != 0 || len(top.before) != 0 {
 		t.Errorf("a program without a process uses %v%%", got)
+	}
+}
+
+func TestShortName(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		room int
+		want string
+	}{
+		{"web", 8, "web"}, {"queue-01", 8, "queue-01"}, {"queue-worker-01", 8, "que…r-01"}, {"queue-worker-01", 11, "queue…er-01"}, {"ünïcödé-wörker", 8, "ünï…rker"},
+	} {
+		if got := shortName(c.name, c.room); got != c.want {
+			t.Errorf("%s in %d columns is %s", c.name, c.room, got)
+		}
 	}
 }
 
