@@ -68,8 +68,10 @@ func (s *Supervisor) stopInOrder(p *program) bool {
 	switch p.at.phase {
 	case starting, running:
 		return s.apply(p, input{event: evStop}, "shutdown")
-	case draining:
-		return s.apply(p, input{event: evDrained}, "shutdown")
+	case draining: // by a command before the shutdown: consumers have the rest of that time
+		if s.down.stage >= stopAll {
+			return s.apply(p, input{event: evDrained}, "shutdown")
+		}
 	}
 	return false
 }

@@ -291,6 +291,25 @@ var scenarios = []scenario{
 			w.after(3*time.Second, w.terminate))
 		return w
 	}},
+	{"a shutdown leaves a stop that has begun its drain time", func(t *testing.T) *world {
+		w := newWorld(t, prog("web", policy(registered)), prog("other"))
+		w.gate = &fakeGate{w: w, hasKey: true, once: true}
+		w.config.Registry.Drain = 3 * time.Second
+		w.run(0,
+			w.after(2*time.Second, w.do(Stop, "web")),
+			w.after(time.Second, w.terminate))
+		return w
+	}},
+	{"but for the last two seconds of the shutdown", func(t *testing.T) *world {
+		w := newWorld(t, prog("web", policy(registered)), prog("other"))
+		w.gate = &fakeGate{w: w, hasKey: true, once: true}
+		w.config.Registry.Drain = 7500 * time.Millisecond
+		w.scripts["web"] = []life{{stops: time.Second}} // longer than the drain
+		w.run(0,
+			w.after(2*time.Second, w.do(Stop, "web")),
+			w.after(time.Second, w.terminate))
+		return w
+	}},
 	{"no key, no drain", func(t *testing.T) *world {
 		w := newWorld(t, prog("web", policy(registered)))
 		w.gate = &fakeGate{w: w}

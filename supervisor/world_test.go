@@ -426,6 +426,7 @@ type fakeGate struct {
 	w        *world
 	hangs    bool
 	hasKey   bool
+	once     bool // only the first Withdraw finds the key
 	prepares time.Duration
 }
 
@@ -449,5 +450,9 @@ func (g *fakeGate) Withdraw(ctx context.Context, names ...string) bool {
 		<-ctx.Done()
 		return false
 	}
-	return g.hasKey
+	g.w.mu.Lock()
+	defer g.w.mu.Unlock()
+	had := g.hasKey
+	g.hasKey = had && !g.once
+	return had
 }
