@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"sidekick/supervisor"
@@ -164,7 +165,7 @@ func (s *Server) missing(st *supervisor.ProgramStatus) string {
 	}
 	for _, c := range st.Checks {
 		if c.Status != supervisor.Healthy {
-			return "not healthy: " + c.Output
+			return strings.TrimSuffix("not healthy: "+c.Output, ": ")
 		}
 	}
 	switch {

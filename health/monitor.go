@@ -39,9 +39,9 @@ type watch struct {
 // NewMonitor returns a monitor without targets. It logs only its own faults;
 // verdicts go to report and nowhere else.
 //
-// A target begins as Starting, which is not reported. report is called for
-// every change of its status, for the first success of a probe that Set changed
-// and, while it is unhealthy, for every change of its output; never for two verdicts at a time, never for a target that Set
+// A target begins as Starting. report is called for every change of its status,
+// for the first success of a probe that Set changed and, but while it is
+// healthy, for every change of its output; never for two verdicts at a time, never for a target that Set
 // dropped once Set has returned, and never after Close has returned. Set and
 // Close wait for a report that is under way, so report must be quick and must
 // wait for nobody who may be calling them: it puts the result into a mailbox

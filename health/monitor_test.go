@@ -113,7 +113,7 @@ func TestMonitorProbesOftenUntilTheFirstSuccess(t *testing.T) {
 		b.answers(pass)
 		b.until(ms(11000))
 		b.wantProbes(t, 0, ms(200), ms(400), ms(600), ms(5600), ms(10600))
-		b.wantReports(t, "600ms web/1/0 healthy 200 OK")
+		b.wantReports(t, "0s web/1/0 starting refused", "600ms web/1/0 healthy 200 OK")
 	})
 }
 
@@ -140,9 +140,9 @@ func TestMonitorReportsATargetThatNeverAnswers(t *testing.T) {
 		b := newBench(t)
 		b.Set([]Target{web(1)})
 		b.until(ms(4900))
-		b.wantReports(t)
+		b.wantReports(t, "0s web/1/0 starting refused")
 		b.until(ms(20000))
-		b.wantReports(t, "5s web/1/0 unhealthy refused")
+		b.wantReports(t, "0s web/1/0 starting refused", "5s web/1/0 unhealthy refused")
 	})
 }
 
@@ -176,7 +176,7 @@ func TestMonitorANewLaunchBeginsAnew(t *testing.T) {
 		b.answers(pass)
 		b.until(ms(1500))
 		b.wantProbes(t, 0, ms(1000), ms(1200), ms(1400))
-		b.wantReports(t, "0s web/1/0 healthy 200 OK", "1.4s web/2/0 healthy 200 OK")
+		b.wantReports(t, "0s web/1/0 healthy 200 OK", "1s web/2/0 starting refused", "1.4s web/2/0 healthy 200 OK")
 	})
 }
 
@@ -309,7 +309,7 @@ func TestMonitorRunsCommands(t *testing.T) {
 		m.Set([]Target{{Program: "slow", Check: check}})
 		time.Sleep(12 * time.Second)
 		m.Close()
-		if got, want := strings.Join(reports, ", "), "quick healthy ran probe, slow unhealthy no exit in time"; got != want {
+		if got, want := strings.Join(reports, ", "), "quick healthy ran probe, slow starting no exit in time, slow unhealthy no exit in time"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})

@@ -23,7 +23,7 @@ func newVerdict(check config.Check, since time.Time) verdict {
 
 // observe takes one answer in, of a probe that began at began, and says
 // whether it is news: a new status, the first success of a probe, or another
-// reason for being unhealthy.
+// reason for not being healthy.
 func (v *verdict) observe(began time.Time, output string, ok bool) (news bool) {
 	before := *v
 	v.output = output
@@ -32,7 +32,7 @@ func (v *verdict) observe(began time.Time, output string, ok bool) (news bool) {
 	} else {
 		v.fail(began)
 	}
-	return v.status != before.status || v.succeeded != before.succeeded || v.status == Unhealthy && v.output != before.output
+	return v.status != before.status || v.succeeded != before.succeeded || v.status != Healthy && v.output != before.output
 }
 
 // fail counts a failure, unless it began too early. As in Docker the begin of

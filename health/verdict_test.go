@@ -28,13 +28,13 @@ func TestVerdict(t *testing.T) {
 		{"the first success is healthy at once", 3, 30 * s, []answer{
 			{0, "", Healthy, true}, {5 * s, "", Healthy, false}}},
 		{"failures within the first interval do not count", 1, 0, []answer{
-			{0, "refused", Starting, false}, {5*s - 1, "refused", Starting, false}, {5 * s, "refused", Unhealthy, true}}},
+			{0, "refused", Starting, true}, {5*s - 1, "refused", Starting, false}, {5 * s, "refused", Unhealthy, true}}},
 		{"failures within a longer start period do not count", 1, 10 * s, []answer{
-			{10*s - 1, "refused", Starting, false}, {10 * s, "refused", Unhealthy, true}}},
+			{10*s - 1, "refused", Starting, true}, {10 * s, "refused", Unhealthy, true}}},
 		{"a start period below the interval does not shorten the patience", 1, 1 * s, []answer{
-			{4 * s, "refused", Starting, false}, {5 * s, "refused", Unhealthy, true}}},
+			{4 * s, "refused", Starting, true}, {5 * s, "refused", Unhealthy, true}}},
 		{"retries count from the end of the patience", 3, 0, []answer{
-			{4 * s, "refused", Starting, false}, {5 * s, "refused", Starting, false},
+			{4 * s, "refused", Starting, true}, {5 * s, "refused", Starting, false},
 			{6 * s, "refused", Starting, false}, {7 * s, "refused", Unhealthy, true}}},
 		{"after the first success the interval is no patience", 1, 0, []answer{
 			{0, "", Healthy, true}, {1 * s, "refused", Unhealthy, true}}},
@@ -47,10 +47,10 @@ func TestVerdict(t *testing.T) {
 			{0, "", Healthy, true}, {5 * s, "refused", Healthy, false}, {10 * s, "", Healthy, false},
 			{15 * s, "refused", Healthy, false}, {20 * s, "refused", Unhealthy, true}}},
 		{"one success is healthy again", 2, 0, []answer{
-			{6 * s, "refused", Starting, false}, {7 * s, "refused", Unhealthy, true}, {8 * s, "", Healthy, true},
+			{6 * s, "refused", Starting, true}, {7 * s, "refused", Unhealthy, true}, {8 * s, "", Healthy, true},
 			{13 * s, "refused", Healthy, false}}},
-		{"another output is news only while unhealthy", 2, 0, []answer{
-			{0, "refused", Starting, false}, {1 * s, "503", Starting, false}, {6 * s, "refused", Starting, false},
+		{"another output is news but while healthy", 2, 0, []answer{
+			{0, "refused", Starting, true}, {1 * s, "503", Starting, true}, {2 * s, "503", Starting, false}, {6 * s, "refused", Starting, true},
 			{7 * s, "refused", Unhealthy, true}, {8 * s, "refused", Unhealthy, false}, {9 * s, "503", Unhealthy, true}}},
 		{"retries of zero are one", 0, 0, []answer{{6 * s, "refused", Unhealthy, true}}},
 	} {

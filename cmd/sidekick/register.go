@@ -178,6 +178,9 @@ func (k *oneKey) begin() {
 }
 
 func (k *oneKey) checked(r health.Result) {
+	if r.Status == health.Starting {
+		return // a failure that does not count yet
+	}
 	k.log.Info("program health", "program", appName, "status", string(r.Status), "output", r.Output)
 	k.set(func() { k.result = r })
 }
