@@ -62,8 +62,12 @@ func child(how, lines, fifo string) {
 	block := bytes.Repeat(line, each)
 	for n > 0 {
 		k := min(n, each)
-		if _, err := syscall.Write(1, block[:k*lineLength]); err != nil {
-			os.Exit(1)
+		for rest := block[:k*lineLength]; len(rest) > 0; { // a signal of Go's own may cut a write short
+			m, err := syscall.Write(1, rest)
+			if err != nil && err != syscall.EINTR {
+				os.Exit(1)
+			}
+			rest = rest[max(0, m):]
 		}
 		n -= k
 	}

@@ -136,6 +136,27 @@ func TestLogsRotateAndReopen(t *testing.T) {
 	i.stops()
 }
 
+// What is made for the log of another user's program belongs to that user.
+func TestLogsOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		missing(t, "root, to be another user")
+	}
+	i := runPlain(t, `
+programs:
+  web: {command: seq 1000, user: "65534:65533", working_dir: /, restart: "no", logging: {to: file, format: raw, path: log/deep/web.log, max_size: 1000}}
+  stay: {command: sleep 1000}
+`)
+	i.printed(1000)
+	for _, name := range []string{"log", "log/deep", "log/deep/web.log", "log/deep/web.log.1"} {
+		var stat unix.Stat_t
+		if err := unix.Stat(filepath.Join(i.dir, name), &stat); err != nil || stat.Uid != 65534 || stat.Gid != 65533 {
+			t.Errorf("%s belongs to %d:%d, %v", name, stat.Uid, stat.Gid, err)
+		}
+	}
+	i.stops()
+}
+
 // A disk that is full costs lines, which are counted, and no program; it
 // recovers by itself.
 func TestLogsOnAFullDisk(t *testing.T) {
@@ -277,6 +298,9 @@ programs:
 	}
 	if out, _, code := i.sidekick("logs", "db", "--stream", "stdout"); out != "" || code != 0 {
 		t.Errorf("logs db --stream stdout: %q, %d", out, code)
+	}
+	if out, errs, code := i.sidekick("logs", "all", "-n", "1"); out != fmt.Sprintf("web | start %d\n", i.alive("web")) || errs != "db  | oops\n" || code != 0 {
+		t.Errorf("logs all, one of which is not read: %q, %q, %d", out, errs, code)
 	}
 	for _, tc := range []struct {
 		args []string

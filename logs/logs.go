@@ -63,11 +63,14 @@ func NewCollector(stdout, stderr *os.File) *Collector {
 	c.SetLog(slog.New(slog.DiscardHandler))
 	own := c.program(Sidekick)
 	own.configured = true
-	c.messages = newMessages(err, own)
+	c.messages = newMessages(err, own, func(dropped uint64) {
+		c.log.Load().Warn("messages of sidekick itself were dropped: stderr was not read", "messages", dropped)
+	})
 	return c
 }
 
-// SetLog sets where the collector says what is wrong with a log file.
+// SetLog sets where the collector says what is wrong with a log file, and how
+// many messages were dropped. It is a logger that writes to Messages.
 func (c *Collector) SetLog(log *slog.Logger) { c.log.Store(log) }
 
 // program finds or makes what is kept of a program. Called with mu held.
@@ -134,7 +137,7 @@ func (c *Collector) newRoute(p *config.Program, l *layout, before map[string]*lo
 	switch logging.To {
 	case config.LogFile:
 		f := c.newFile(p, before[logging.Path])
-		r.to, r.exact = [2]writer{f, f}, logging.Format == config.LogRaw
+		r.to, r.file, r.exact = [2]writer{f, f}, true, logging.Format == config.LogRaw
 		prefix[0] = []byte(p.Name + " | ")
 		prefix[1] = prefix[0]
 	case config.LogStdout, config.LogInherit: // inherit: of an earlier life that has pipes

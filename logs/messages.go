@@ -2,7 +2,6 @@ package logs
 
 import (
 	"bytes"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,16 +16,18 @@ type messages struct {
 	to      *sink
 	own     *program // which keeps them
 	queue   chan []byte
-	dropped atomic.Uint64 // since the last report
-	finish  func()        // asks the goroutine to empty the queue and end
+	dropped atomic.Uint64        // since the last report
+	report  func(dropped uint64) // as one more message, in the form of all others
+	finish  func()               // asks the goroutine to empty the queue and end
 	quit    chan struct{}
 	done    chan struct{} // closed when the goroutine has ended
 }
 
 // newMessages starts the goroutine, which ends after finish, when the queue is
 // empty.
-func newMessages(to *sink, own *program) *messages {
-	m := &messages{to: to, own: own, queue: make(chan []byte, queueLength), quit: make(chan struct{}), done: make(chan struct{})}
+func newMessages(to *sink, own *program, report func(dropped uint64)) *messages {
+	m := &messages{to: to, own: own, report: report,
+		queue: make(chan []byte, queueLength), quit: make(chan struct{}), done: make(chan struct{})}
 	m.finish = sync.OnceFunc(func() { close(m.quit) })
 	go m.drain()
 	return m
@@ -73,8 +74,8 @@ func (m *messages) deliverRest() {
 	}
 }
 
-// deliver writes one message, however long its reader takes, and after the last
-// one in the queue how many were dropped behind it.
+// deliver writes one message, however long its reader takes, and reports after
+// the last one in the queue how many were dropped behind it.
 func (m *messages) deliver(message []byte) {
 	for m.to.write(message, time.Now().Add(patience)) > 0 {
 		if !m.to.again() {
@@ -86,6 +87,6 @@ func (m *messages) deliver(message []byte) {
 		return
 	}
 	if n := m.dropped.Swap(0); n > 0 {
-		m.to.write(fmt.Appendf(nil, "sidekick: %d messages were dropped, stderr was not read\n", n), time.Now().Add(patience))
+		m.report(n)
 	}
 }

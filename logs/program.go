@@ -26,6 +26,7 @@ type program struct {
 type route struct {
 	inherit bool
 	format  config.LogFormat
+	file    bool      // into a file, which has no reader to wait for
 	exact   bool      // not a byte is added: raw into a file
 	to      [2]writer // stdout, stderr; nil: nowhere
 	frames  [2]frame

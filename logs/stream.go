@@ -12,6 +12,12 @@ import (
 const (
 	// readSize is how many bytes one read takes.
 	readSize = 64 << 10
+	// bulkSize is what it takes of a program that goes on and on, in bytes. Each
+	// read of a full pipe wakes the program, which costs as much as the copying of
+	// a block of readSize.
+	bulkSize = 256 << 10
+	// bulkReads is after how many large reads in a row that is so.
+	bulkReads = 16
 	// smallRest is the longest unfinished line for which no whole buffer is
 	// held while its end is waited for, in bytes.
 	smallRest = 4 << 10
@@ -29,6 +35,7 @@ type stream struct {
 	stop    func()        // closes it
 
 	capacity int // of the pipe, in bytes; 0: it is as it was made
+	large    int // how many reads in a row were large
 
 	in   *buffer // nil while nothing is there to be read
 	n    int     // the first n bytes of in are an unfinished line,
@@ -40,7 +47,8 @@ type stream struct {
 type buffer struct{ in, out []byte }
 
 type buffers struct {
-	pool  sync.Pool
+	pool  sync.Pool     // of readSize
+	bulk  sync.Pool     // of bulkSize
 	slots chan struct{} // full while so many streams work
 }
 
@@ -72,23 +80,31 @@ func (b *buffers) leave(got bool) {
 	}
 }
 
-func (b *buffers) get() *buffer {
-	if got, ok := b.pool.Get().(*buffer); ok {
+func (b *buffers) get(size int) *buffer {
+	if got, ok := b.of(size).Get().(*buffer); ok {
 		return got
 	}
-	return &buffer{in: make([]byte, readSize)}
+	return &buffer{in: make([]byte, size)}
+}
+
+func (b *buffers) of(size int) *sync.Pool {
+	if size == bulkSize {
+		return &b.bulk
+	}
+	return &b.pool
 }
 
 // put takes a buffer back, unless a long line made it large.
 func (b *buffers) put(used *buffer) {
-	if len(used.in) == readSize && cap(used.out) <= 4*framedSize {
-		b.pool.Put(used)
+	size := len(used.in)
+	if (size == readSize || size == bulkSize) && cap(used.out) <= 4*framedSize {
+		b.of(size).Put(used)
 	}
 }
 
 const (
-	// hotPipe is what the pipe of a program holds that writes a great many
-	// small pieces, in bytes: the most that a user who is not root may have.
+	// hotPipe is what the pipe of a program holds that writes a great deal, in
+	// bytes: the most that a user who is not root may have.
 	hotPipe = 1 << 20
 	// smallRead is what such a program has written since the last read.
 	smallRead = readSize / 4
@@ -102,14 +118,38 @@ const (
 // do. A line that comes alone is not delayed; what comes right behind two others
 // is, by less than a millisecond.
 func (s *stream) pause() {
-	if s.capacity == 0 {
-		s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_SETPIPE_SZ, hotPipe)
-		if s.capacity <= 0 { // more than this user may have
-			s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_GETPIPE_SZ, 0)
-		}
-	}
+	s.widen()
 	// A byte a nanosecond: no program is faster, so none finds the pipe full.
 	time.Sleep(time.Duration(s.capacity) * 3 / 10)
+}
+
+// widen gives the program a larger pipe.
+func (s *stream) widen() {
+	if s.capacity != 0 {
+		return
+	}
+	s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_SETPIPE_SZ, hotPipe)
+	if s.capacity <= 0 { // more than this user may have
+		s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_GETPIPE_SZ, 0)
+	}
+}
+
+// isBulk: large blocks are worth their memory. Of a program whose lines go to a
+// reader they are not: within its patience a slow one may manage a small block.
+func (s *stream) isBulk() bool {
+	return s.large >= bulkReads && s.program.route.Load().file
+}
+
+// pace follows a read of n bytes that has taken so long.
+func (s *stream) pace(n int, took time.Duration) {
+	if n < readSize/2 {
+		s.large = 0
+	} else if s.large++; s.isBulk() {
+		s.widen()
+	}
+	if n < smallRead && took < soon {
+		s.pause()
+	}
 }
 
 // copy carries lines over until EOF or an error, which is that nobody waits for
@@ -127,9 +167,7 @@ func (s *stream) copy(free *buffers) {
 		s.take(at, n)
 		s.release(free)
 		free.leave(slot)
-		if n < smallRead && at.Sub(begun) < soon {
-			s.pause()
-		}
+		s.pace(n, at.Sub(begun))
 	}
 }
 
@@ -179,7 +217,11 @@ func (s *stream) close() {
 // line.
 func (s *stream) makeRoom(free *buffers) {
 	if s.in == nil {
-		s.in = free.get()
+		size := readSize
+		if s.isBulk() {
+			size = bulkSize
+		}
+		s.in = free.get(size)
 		s.n = copy(s.in.in, s.rest)
 		s.rest = s.rest[:0]
 	}

@@ -3,8 +3,10 @@ package logs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -35,6 +37,7 @@ func TestMessagesWithAStuckReader(t *testing.T) {
 	r, w := rawPipe(t)
 	fill(t, w)
 	c := NewCollector(w, w)
+	c.SetLog(slog.New(slog.NewJSONHandler(c.Messages(), nil)))
 	c.Configure(named("web"))
 	stdout, stderr := open(t, c, "web")
 	io.WriteString(stdout, strings.Repeat("x", maxLate)+"\n")
@@ -102,8 +105,8 @@ func checkDropped(t *testing.T, text string, all int) {
 		} else if _, err := fmt.Sscanf(line, "message %d ", &n); err == nil && n > last {
 			last = n
 			kept++
-		} else if _, err := fmt.Sscanf(line, "sidekick: %d messages were dropped", &n); err == nil {
-			dropped += n
+		} else if report := struct{ Messages int }{}; json.Unmarshal([]byte(line), &report) == nil && report.Messages > 0 {
+			dropped += report.Messages
 		} else {
 			t.Fatalf("unexpected line %q after message %d", line, last)
 		}
@@ -114,21 +117,25 @@ func checkDropped(t *testing.T, text string, all int) {
 	}
 }
 
-// How many were dropped is told once, behind what was queued before.
+// How many were dropped is told once, behind what was queued before, as a
+// message like all others.
 func TestDroppedIsToldOnce(t *testing.T) {
 	out := newCapture(t)
 	to, other := newSinks(out.File, out.File, false)
 	m := &messages{to: to, own: new(program), queue: make(chan []byte, 2)}
+	m.report = func(dropped uint64) { fmt.Fprintln(m, dropped, "were dropped") }
 	m.own.route.Store(&route{})
 	for _, message := range []string{"one\n", "two\n", "dropped\n", "dropped\n"} {
 		io.WriteString(m, message)
 	}
 	m.deliver(<-m.queue)
 	m.deliver(<-m.queue)
-	m.deliver([]byte("three\n"))
+	io.WriteString(m, "three\n")
+	m.deliver(<-m.queue)
+	m.deliver(<-m.queue)
 	to.close()
 	other.close()
-	want := "one\ntwo\nsidekick: 2 messages were dropped, stderr was not read\nthree\n"
+	want := "one\ntwo\n2 were dropped\nthree\n"
 	if got := out.text(); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

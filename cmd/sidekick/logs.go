@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,6 +64,9 @@ func showLogs(c *cobra.Command, client *control.Client, query control.LogQuery, 
 	}
 	query.Programs = programNames(chosen)
 	p := newLinePrinter(c.OutOrStdout(), c.ErrOrStderr(), query.Programs)
+	if slices.Contains(names, "all") {
+		query.Programs = nil // to sidekick that is all whose output it has
+	}
 	err = client.Logs(c.Context(), query, p.print)
 	if e, ok := errors.AsType[*control.Error](err); ok && e.Code == "too_slow" {
 		return &exitError{code: exitFailed, err: errors.New("cannot follow any more: " + e.Message), hint: "sidekick logs -f again; lines between are missing"}

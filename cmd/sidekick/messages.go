@@ -13,7 +13,9 @@ import (
 // finish, the last call, writes what still waits, within closeTimeout.
 func newMessages(format string) (log *slog.Logger, finish func()) {
 	collector := logs.NewCollector(os.Stdout, os.Stderr)
-	return newLogger(collector.Messages(), format), func() {
+	log = newLogger(collector.Messages(), format)
+	collector.SetLog(log)
+	return log, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		collector.Close(ctx)
