@@ -294,3 +294,27 @@ func TestPromisesHaveTests(t *testing.T) {
 		}
 	}
 }
+
+// A break that is listed for `make mutate` has to stand in the code as it is
+// now, or it breaks nothing.
+func TestMutationsStandInTheCode(t *testing.T) {
+	list, err := os.ReadFile(".ci/mutations.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutation := regexp.MustCompile(`(?m)^file: (.+)\nfrom: (.+)$`)
+	found := mutation.FindAllStringSubmatch(string(list), -1)
+	if blocks := strings.Count(string(list), "\nwhy: "); len(found) != blocks {
+		t.Errorf("%d breaks of %d can be read", len(found), blocks)
+	}
+	for _, m := range found {
+		source, err := os.ReadFile(m[1])
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if n := strings.Count(string(source), m[2]); n != 1 {
+			t.Errorf("%s: %q stands %d times there", m[1], m[2], n)
+		}
+	}
+}
