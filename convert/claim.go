@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// maxName bounds a name, in bytes: YAML ends a key after 1,024 characters.
+const maxName = 200
+
 // claim makes a name that our file accepts and nobody has.
 func (c *converter) claim(name, group string, copies int) string {
 	base := strings.Map(func(r rune) rune {
@@ -15,10 +18,11 @@ func (c *converter) claim(name, group string, copies int) string {
 		return '-'
 	}, name)
 	base = strings.TrimLeft(base, "_.-")
+	base = strings.TrimRight(base[:min(len(base), maxName)], "-")
 	if base == "" || base == "all" {
-		base = "program-" + base
+		base = strings.TrimRight("program-"+base, "-")
 	}
-	candidate := strings.TrimRight(base, "-")
+	candidate := base
 	if c.isTaken(candidate, copies) && group != name {
 		candidate = strings.TrimRight(c.plainName(group), "-") + "-" + candidate
 	}
@@ -42,7 +46,7 @@ func (c *converter) plainName(name string) string {
 	if kept = strings.TrimLeft(kept, "_-"); kept == "" {
 		return "x"
 	}
-	return kept
+	return kept[:min(len(kept), maxName)]
 }
 
 func (c *converter) isTaken(name string, copies int) bool {

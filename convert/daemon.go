@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // daemon is what [supervisord] says about all programs.
@@ -83,7 +84,7 @@ func (c *converter) readDaemonUser(s *scope) {
 func (c *converter) user(o *option, value string) string {
 	name := strip(value)
 	_, group, _ := strings.Cut(name, ":")
-	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return isSpace(r) || r == '/' || r < ' ' }) ||
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return isSpace(r) || r == '/' || r < firstMark && !unicode.IsPrint(r) }) ||
 		strings.ContainsAny(name[:1], "-+:") || strings.HasSuffix(name, ":") || strings.Contains(group, ":") || !validIDs(name) {
 		c.problem(o.problem("%s is not a user", quote(value)))
 		return ""

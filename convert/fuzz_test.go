@@ -46,7 +46,9 @@ func FuzzINI(f *testing.F) {
 }
 
 // FuzzConvert: whatever comes in gives an error about it or a configuration that
-// is accepted, and no option is lost on the way.
+// is accepted, and no option is lost on the way. Only where a variable is part of
+// a value may the error be that of our own check of the result: it takes a sample
+// for the variable, and none makes %(ENV_X)sEN a signal.
 func FuzzConvert(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text string) {
@@ -55,7 +57,7 @@ func FuzzConvert(f *testing.F) {
 		}
 		c := newConverter("/here", func(string) (string, bool) { return "", false })
 		result, err := c.convert("f.conf", text)
-		if errors.Is(err, errRefused) {
+		if errors.Is(err, errRefused) && len(c.names.marks) == 0 {
 			t.Fatal(err)
 		}
 		if err != nil {
