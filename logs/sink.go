@@ -315,8 +315,9 @@ func (g *gate) isShut() bool {
 }
 
 // getStuck: nobody reads. From now on nobody waits, but for one goroutine.
+// Called by who has the turn.
 func (s *sink) getStuck() {
-	if s.stuck == nil {
+	if s.stuck == nil && !s.isShut() {
 		stuck := make(chan struct{})
 		s.stuck = stuck
 		s.revivers.Go(func() { s.reviver(stuck) })
@@ -398,6 +399,10 @@ func (s *sink) drain() {
 // close ends all waiting and closes what was opened anew for us.
 func (s *sink) close() {
 	s.shut()
+	if !s.enter(time.Now().Add(2 * pollPace * time.Millisecond)) {
+		return // who writes does not come back: a disk that hangs
+	}
+	s.leave() // whoever has the turn from here on starts no reviver
 	s.revivers.Wait()
 	if s.own >= 0 && s.enter(time.Now().Add(2*pollPace*time.Millisecond)) {
 		_ = unix.Close(s.own)
