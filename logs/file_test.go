@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -147,5 +148,30 @@ func TestFileThatIsNone(t *testing.T) {
 				t.Errorf("%d lines lost:\n%s", lost, said)
 			}
 		})
+	}
+}
+
+// A program's user gets the file and its own folder. Whoever had a folder above
+// could lead us elsewhere.
+func TestFoldersAboveStayOurs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	f, _ := newTestFile(t, 1)
+	defer f.close()
+	top := filepath.Dir(f.path)
+	f.path = filepath.Join(top, "er", "web", "web.log")
+	f.owner = func() (int, int, bool) { return 12345, 12346, true }
+	if lost := f.write(line(1), time.Now()); lost != 0 {
+		t.Fatalf("%d lines lost", lost)
+	}
+	for path, want := range map[string]uint32{top: 0, filepath.Join(top, "er"): 0, filepath.Dir(f.path): 12345, f.path: 12345} {
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Sys().(*syscall.Stat_t).Uid; got != want {
+			t.Errorf("%s belongs to %d, want %d", path, got, want)
+		}
 	}
 }

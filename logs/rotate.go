@@ -25,15 +25,14 @@ func (f *logFile) create(flags int) (*os.File, int64, error) {
 	return file, 0, nil
 }
 
-// makeFolder makes a folder and those above it.
+// makeFolder makes the folder of the file, for the program's user, and those
+// above it, which stay ours: who owns one of those could put a link to another
+// place where the folder was, and we, who may be root, would write there.
 func (f *logFile) makeFolder(path string) error {
-	err := os.Mkdir(path, 0o755)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := f.makeFolder(filepath.Dir(path)); err != nil {
-			return err
-		}
-		err = os.Mkdir(path, 0o755)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
+	err := os.Mkdir(path, 0o755)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
