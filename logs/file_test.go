@@ -120,6 +120,30 @@ func TestRotationThatFails(t *testing.T) {
 	}
 }
 
+// When the new file cannot be opened the old one grows on from its own size, to
+// which a write that the disk has no room for is taken back.
+func TestRotationWithoutANewFile(t *testing.T) {
+	f, said := newTestFile(t, 1)
+	defer f.close()
+	for n := range 10 {
+		f.write(line(n), time.Now())
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	lost := f.write(line(10), time.Now())
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(content(t, f.path)); lost != 0 || got != 1100 || f.size != 1100 {
+		t.Errorf("%d lines lost, %d bytes, taken for %d:\n%s", lost, got, f.size, said)
+	}
+}
+
 // What stands in the place of a file may be the program's doing, and we may be
 // root: it is not followed and not waited for.
 func TestFileThatIsNone(t *testing.T) {

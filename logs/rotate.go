@@ -50,8 +50,9 @@ func (f *logFile) rotate() bool {
 	}
 	err := f.shift()
 	var file *os.File
+	var size int64
 	if err == nil {
-		if file, f.size, err = f.open(); err != nil {
+		if file, size, err = f.open(); err != nil {
 			_ = os.Rename(f.rotated(1), f.path)
 		}
 	}
@@ -60,7 +61,7 @@ func (f *logFile) rotate() bool {
 		return false
 	}
 	f.release()
-	f.file, f.midLine = file, false
+	f.file, f.size, f.midLine = file, size, false
 	return true
 }
 
