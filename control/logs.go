@@ -163,7 +163,7 @@ func (s *Server) followLogs(w http.ResponseWriter, q *http.Request, programs []s
 			if encoder.Encode(logLine(line)) != nil {
 				return
 			}
-			if len(follower.Lines()) == 0 && control.Flush() != nil {
+			if !follower.More() && control.Flush() != nil {
 				return
 			}
 		case <-quiet.C: // is the client there?

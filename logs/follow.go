@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // followBytes is how much may wait for a follower, in bytes, before it counts
@@ -15,6 +16,7 @@ type Follower struct {
 	stream Stream
 	rings  []*ring
 	lines  chan Line
+	behind atomic.Int64  // how many lines of its block come after the one handed over
 	ended  chan struct{} // closed when the goroutine in pump has ended
 
 	mu      sync.Mutex // owns what follows
@@ -155,7 +157,8 @@ func (f *Follower) pump() {
 			if lines == nil {
 				lines = b.chunk.split(b.program, b.data)
 			}
-			for _, line := range lines {
+			for i, line := range lines {
+				f.behind.Store(int64(len(lines) - 1 - i))
 				select {
 				case f.lines <- line:
 				case <-f.quit:
@@ -189,6 +192,10 @@ func (f *Follower) take() []block {
 // Lines gives the lines. It is closed after Close, when the follower was
 // dropped (see Dropped), and when a reload has removed the last of its programs.
 func (f *Follower) Lines() <-chan Line { return f.lines }
+
+// More says, after a line, that another one comes right behind it, so that it
+// need not be sent on by itself. Nothing is buffered for that: lines may be long.
+func (f *Follower) More() bool { return f.behind.Load() > 0 }
 
 // Dropped: it was closed because it read too slowly; nothing waits for it.
 func (f *Follower) Dropped() bool {
