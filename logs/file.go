@@ -17,12 +17,13 @@ import (
 // logFile is a program's file, which is rotated when it is full. Whatever
 // happens to it costs lines, which are counted, and nothing else.
 type logFile struct {
-	program, path string
-	owner         func() (uid, gid int, ok bool) // of what is created; !ok: ours
-	log           func() *slog.Logger
+	path string
+	log  func() *slog.Logger
 
 	mu       sync.Mutex // owns what follows
-	maxSize  int64      // 0: it is not rotated
+	program  string
+	owner    func() (uid, gid int, ok bool) // of what is created; !ok: ours
+	maxSize  int64                          // 0: it is not rotated
 	maxFiles int
 	file     *os.File // nil: not open
 	size     int64    // as of the last look
@@ -39,10 +40,11 @@ type logFile struct {
 // retryPace is how long what failed is left alone.
 const retryPace = time.Second
 
-// limit sets when the file is rotated.
-func (f *logFile) limit(l config.Logging) {
+// tune makes the file that of another program, or of the same one as it is now.
+func (f *logFile) tune(program string, owner func() (uid, gid int, ok bool), l config.Logging) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.program, f.owner = program, owner
 	f.maxSize, f.maxFiles = l.MaxSize, l.MaxFiles
 }
 

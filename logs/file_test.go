@@ -77,7 +77,7 @@ func TestRotationKeepsSoManyFiles(t *testing.T) {
 	if exists(f.rotated(4)) {
 		t.Error("there is a fourth file")
 	}
-	f.limit(config.Logging{MaxSize: 1000, MaxFiles: 1})
+	f.tune(f.program, f.owner, config.Logging{MaxSize: 1000, MaxFiles: 1})
 	f.write(all[:1000], time.Now())
 	if exists(f.rotated(2)) || !exists(f.rotated(1)) {
 		t.Error("max_files is 1 now, and there are others than web.log.1")
@@ -142,6 +142,27 @@ func TestRotationWithoutANewFile(t *testing.T) {
 	if got := len(content(t, f.path)); lost != 0 || got != 1100 || f.size != 1100 {
 		t.Errorf("%d lines lost, %d bytes, taken for %d:\n%s", lost, got, f.size, said)
 	}
+}
+
+// After a reload new files belong to the program and the user of today.
+func TestFileOfAnotherUser(t *testing.T) {
+	out := newCapture(t)
+	c := NewCollector(out.File, out.File)
+	var asked string
+	c.Owner = func(user, _ string) (uid, gid uint32, err error) { asked = user; return }
+	programs := logging("web", config.Logging{To: config.LogFile, Path: filepath.Join(t.TempDir(), "web.log")})
+	for _, user := range []string{"old", "new"} {
+		programs[0].Name, programs[0].Launch.User = "of-"+user, user
+		c.Configure(programs)
+		f := c.files[programs[0].Policy.Logging.Path]
+		eventually(t, "new files belong to "+user, func() bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.owner()
+			return f.program == "of-"+user && asked == user
+		})
+	}
+	closeIn(t, c, end)
 }
 
 // What stands in the place of a file may be the program's doing, and we may be

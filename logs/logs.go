@@ -150,22 +150,29 @@ func (c *Collector) newRoute(p *config.Program, l *layout, before map[string]*lo
 	return r
 }
 
+// newFile makes the file of a program, or f that of this program. Called with mu
+// held.
 func (c *Collector) newFile(p *config.Program, f *logFile) *logFile {
+	name, l, owner := p.Name, p.Policy.Logging, c.ownerOf(p.Launch.User, p.Launch.Group)
 	if f == nil {
-		user, group := p.Launch.User, p.Launch.Group
-		f = &logFile{program: p.Name, path: p.Policy.Logging.Path, log: c.log.Load, owner: func() (uid, gid int, ok bool) {
-			if c.Owner == nil || user == "" {
-				return 0, 0, false
-			}
-			u, g, err := c.Owner(user, group)
-			return int(u), int(g), err == nil
-		}}
-		f.maxSize, f.maxFiles = p.Policy.Logging.MaxSize, p.Policy.Logging.MaxFiles
+		f = &logFile{path: l.Path, log: c.log.Load}
+		f.tune(name, owner, l)
 	} else {
-		c.readers.Go(func() { f.limit(p.Policy.Logging) }) // not here: a disk may hang
+		c.readers.Go(func() { f.tune(name, owner, l) }) // not here: a disk may hang
 	}
 	c.files[f.path] = f
 	return f
+}
+
+// ownerOf finds the owner of new files anew for each of them.
+func (c *Collector) ownerOf(user, group string) func() (uid, gid int, ok bool) {
+	return func() (uid, gid int, ok bool) {
+		if c.Owner == nil || user == "" {
+			return 0, 0, false
+		}
+		u, g, err := c.Owner(user, group)
+		return int(u), int(g), err == nil
+	}
 }
 
 // Reopen opens all log files anew: somebody has renamed them (logrotate). It
