@@ -43,11 +43,19 @@ type block struct {
 // and the next, with none missing and none twice. Close has to be called.
 // Programs that do not exist are left out.
 func (c *Collector) Follow(programs []string, stream Stream, n int) *Follower {
-	f := &Follower{stream: stream, rings: c.rings(programs), lines: make(chan Line), ended: make(chan struct{}), quit: make(chan struct{})}
+	return follow(c.rings(programs), stream, n)
+}
+
+// follow is Follow of rings, of which some may be those of programs that are gone
+// by now.
+func follow(rings []*ring, stream Stream, n int) *Follower {
+	f := &Follower{stream: stream, rings: rings, lines: make(chan Line), ended: make(chan struct{}), quit: make(chan struct{})}
 	f.more = sync.NewCond(&f.mu)
-	f.left = len(f.rings)
 	for _, r := range f.rings { // in the order of their names: nobody else holds two
 		r.mu.Lock()
+		if !r.over {
+			f.left++
+		}
 	}
 	f.waiting = []block{{past: merge(f.rings, stream, n)}} // before anybody adds to it
 	for _, r := range f.rings {

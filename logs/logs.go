@@ -123,6 +123,7 @@ func (c *Collector) forget(p *program) {
 	p.ring.mu.Lock()
 	defer p.ring.mu.Unlock()
 	p.ring.forget()
+	p.ring.over = true
 	for _, f := range p.ring.followers {
 		f.gone()
 	}

@@ -50,6 +50,7 @@ type ring struct {
 	chunks    []chunk // oldest first
 	end       [2]uint64
 	followers []*Follower
+	over      bool // the program is gone for good
 }
 
 // chunk is one block in a ring: whole lines of one stream, read at one moment.

@@ -237,6 +237,26 @@ func TestFollowerOfARemovedProgram(t *testing.T) {
 	closeIn(t, c, end)
 }
 
+// A reload may remove the program while somebody begins to follow it.
+func TestFollowerThatComesTooLate(t *testing.T) {
+	out := newCapture(t)
+	c := NewCollector(out.File, out.File)
+	c.Configure(named("web"))
+	rings := c.rings([]string{"web"})
+	c.Configure(named("db"))
+	f := follow(rings, "", -1)
+	defer f.Close()
+	select {
+	case line, more := <-f.Lines():
+		if more {
+			t.Errorf("%q of a program that is gone", line.Text)
+		}
+	case <-time.After(end):
+		t.Error("it follows a program that is gone")
+	}
+	closeIn(t, c, end)
+}
+
 // The lines of several programs come in the order in which they were read.
 func TestLastOfSeveral(t *testing.T) {
 	out := newCapture(t)
