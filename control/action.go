@@ -91,7 +91,7 @@ func (s *Server) shown(st *supervisor.ProgramStatus, err error) (*Program, error
 		return nil, err
 	}
 	p := program(*st)
-	p.Registrations = append(p.Registrations, s.registrations()[st.Name]...)
+	p.Registrations = append(p.Registrations, s.registrations(st.Name)[st.Name]...)
 	return &p, nil
 }
 
@@ -136,8 +136,8 @@ func (s *Server) pending(name string) string {
 	if !s.registrar.Answers() {
 		return ""
 	}
-	for _, r := range s.registrar.Registrations() {
-		if r.Program == name && r.Pending {
+	for _, r := range s.registrar.Registrations(name) {
+		if r.Pending {
 			return "not registered: " + r.Reason
 		}
 	}

@@ -104,17 +104,16 @@ type fakeRegistrar struct {
 	mu            sync.Mutex
 	registrations []registrar.Registration
 	answers       bool
-	hangs         bool // Withdraw does not return before its context ends
+	hangs         bool // Gone does not return before its context ends
 }
 
-func (f *fakeRegistrar) Withdraw(ctx context.Context, _ ...string) bool {
+func (f *fakeRegistrar) Gone(ctx context.Context, _ ...string) {
 	f.mu.Lock()
 	hangs := f.hangs
 	f.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
 	}
-	return !hangs
 }
 
 func (f *fakeRegistrar) set(answers bool, all ...registrar.Registration) {
@@ -123,10 +122,15 @@ func (f *fakeRegistrar) set(answers bool, all ...registrar.Registration) {
 	f.answers, f.registrations = answers, all
 }
 
-func (f *fakeRegistrar) Registrations() []registrar.Registration {
+func (f *fakeRegistrar) Registrations(programs ...string) []registrar.Registration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.registrations
+	if len(programs) == 0 {
+		return f.registrations
+	}
+	return slices.DeleteFunc(slices.Clone(f.registrations), func(r registrar.Registration) bool {
+		return !slices.Contains(programs, r.Program)
+	})
 }
 
 func (f *fakeRegistrar) Answers() bool {

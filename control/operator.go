@@ -90,7 +90,7 @@ func (s *Server) sees(ctx context.Context, sequence uint64) {
 // that can be had.
 func (s *Server) settled(ctx context.Context, drained bool, names []string) error {
 	if drained {
-		s.registrar.Withdraw(ctx, names...)
+		s.registrar.Gone(ctx, names...)
 		if ctx.Err() != nil {
 			return errorf(http.StatusGatewayTimeout, "timeout",
 				"cannot confirm: etcd does not say that the keys are gone. They go when it answers, or by their TTL; the programs stay drained")

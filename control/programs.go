@@ -74,9 +74,9 @@ func (s *Server) programs(statuses []supervisor.ProgramStatus, measure bool) []P
 	return programs
 }
 
-func (s *Server) registrations() map[string][]Registration {
+func (s *Server) registrations(programs ...string) map[string][]Registration {
 	all := map[string][]Registration{}
-	for _, r := range s.registrar.Registrations() {
+	for _, r := range s.registrar.Registrations(programs...) {
 		all[r.Program] = append(all[r.Program], registration(r))
 	}
 	return all

@@ -32,11 +32,12 @@ type Supervisor interface {
 
 // Registrar is what the API needs of the registrar.
 type Registrar interface {
-	Registrations() []registrar.Registration
+	// Registrations has those of the programs, of all if none is named.
+	Registrations(programs ...string) []registrar.Registration
 	// Answers: etcd answered the last call.
 	Answers() bool
-	// Withdraw returns when no key of the programs is in etcd, or ctx ends.
-	Withdraw(ctx context.Context, programs ...string) bool
+	// Gone returns when no key of the programs is in etcd, or ctx ends.
+	Gone(ctx context.Context, programs ...string)
 }
 
 // Reloader reads the configuration again.

@@ -253,3 +253,29 @@ func TestBadReloadChangesNothing(t *testing.T) {
 	}
 	i.stops()
 }
+
+// A file that cannot be read to its end holds up no signal: here it is a pipe
+// that its writer does not write to. A second SIGHUP waits for the first.
+func TestTermDuringAReload(t *testing.T) {
+	t.Parallel()
+	i := runPID1(t, reloadable)
+	i.allAlive()
+	if err := os.Remove(i.config()); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(i.config(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(i.config(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	i.signal(unix.SIGHUP)
+	i.signal(unix.SIGHUP)
+	i.logs("program state") // it lives
+	i.stops()
+	if strings.Contains(i.log(), "cannot reload") {
+		t.Error("the end came after the reload")
+	}
+}

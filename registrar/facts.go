@@ -120,6 +120,12 @@ func (r *Registrar) Withdraw(ctx context.Context, programs ...string) (deleted b
 	return deleted
 }
 
+// Gone waits until no key of the programs may be in etcd, or ctx ends. Unlike
+// Withdraw it takes no key away.
+func (r *Registrar) Gone(ctx context.Context, programs ...string) {
+	r.wait(ctx, func() bool { return !r.holds(programs) })
+}
+
 // withdraw marks the programs down.
 func (r *Registrar) withdraw(programs []string) {
 	r.mu.Lock()
@@ -195,9 +201,9 @@ func (r *Registrar) beginSweep(program string) bool {
 	if r.prepared[program] {
 		return false
 	}
-	r.prepared[program] = true
 	for name, s := range r.services {
 		if name.Program == program && !s.up {
+			r.prepared[program] = true
 			s.sweepUntil = time.Now().Add(r.ttl)
 			s.need = r.requestLookup(name)
 		}

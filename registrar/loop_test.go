@@ -356,3 +356,22 @@ type panickingStore struct{ Store }
 func (panickingStore) Renew(context.Context) error { panic("boom") }
 
 func (panickingStore) Read(context.Context, []string) (map[string]Entry, error) { panic("boom") }
+
+// Who only waits for the end of a key takes none away: it may have come back
+// meanwhile, as of a program that is no longer drained.
+func TestGoneTakesNothingAway(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.update(true, fixedWeb)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		w.reg.Gone(ctx, "web")
+		if ctx.Err() == nil {
+			t.Error("the key is said to be gone")
+		}
+		w.wantLog("put " + fixedKey)
+		w.wantReason("")
+		w.update(false, fixedWeb)
+		w.reg.Gone(t.Context(), "web")
+		w.wantLog("put "+fixedKey, "delete "+fixedKey)
+	})
+}

@@ -36,14 +36,16 @@ type Registration struct {
 	Warning string
 }
 
-// Registrations returns one entry for each service, in the order of the last
-// Update.
-func (r *Registrar) Registrations() []Registration {
+// Registrations returns one entry for each service of the programs, of all if
+// none is named, in the order of the last Update.
+func (r *Registrar) Registrations(programs ...string) []Registration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := make([]Registration, 0, len(r.facts))
+	var list []Registration
 	for _, f := range r.facts {
-		list = append(list, r.registration(f))
+		if len(programs) == 0 || slices.Contains(programs, f.Program) {
+			list = append(list, r.registration(f))
+		}
 	}
 	return list
 }

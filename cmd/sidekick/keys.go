@@ -119,6 +119,13 @@ func (k *keys) Withdraw(ctx context.Context, programs ...string) bool {
 	return deleted.Load()
 }
 
+// Gone implements control.Registrar.
+func (k *keys) Gone(ctx context.Context, programs ...string) {
+	for _, r := range k.all() {
+		r.Gone(ctx, programs...)
+	}
+}
+
 // all has the current registrar and those that have not handed over yet.
 func (k *keys) all() []*runningRegistrar {
 	k.mu.Lock()
@@ -136,9 +143,9 @@ func (k *keys) everyone() []*runningRegistrar {
 }
 
 // Registrations implements control.Registrar.
-func (k *keys) Registrations() []registrar.Registration {
+func (k *keys) Registrations(programs ...string) []registrar.Registration {
 	if r := k.now(); r != nil {
-		return r.Registrations()
+		return r.Registrations(programs...)
 	}
 	return nil
 }

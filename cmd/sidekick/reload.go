@@ -61,8 +61,13 @@ func listed(err error) string {
 	return lines.String()
 }
 
-// swap has a configuration run. Called with mu held.
+// swap has a configuration run. Called with mu held. Who asked may have gone
+// before it begins; once it has begun it happens, and the answer tells so.
 func (r *reloader) swap(ctx context.Context, c *config.Config) (config.Plan, error) {
+	if err := ctx.Err(); err != nil {
+		return config.Plan{}, err
+	}
+	ctx = context.WithoutCancel(ctx)
 	r.keys.reload(c)
 	r.collector.Configure(c.Programs) // first: new programs are to find their logs
 	plan, err := r.supervisor.Reload(ctx, c)
@@ -71,6 +76,19 @@ func (r *reloader) swap(ctx context.Context, c *config.Config) (config.Plan, err
 		r.journal.Retain(names(c))
 	}
 	return plan, err
+}
+
+// obeyHangups reloads for each SIGHUP, but once for those that come during a
+// reload. It reads files, which may hang, so who listens to signals must not.
+func (r *reloader) obeyHangups(ctx context.Context, hangups <-chan struct{}) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+			r.hangup(ctx)
+		}
+	}
 }
 
 // hangup is what SIGHUP does.

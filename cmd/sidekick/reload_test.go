@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -67,6 +69,16 @@ func TestReloadOfBadFile(t *testing.T) {
 func TestSwapOfWhatRunsNoLonger(t *testing.T) {
 	r := &reloader{current: &config.Config{}}
 	if _, err := r.Swap(t.Context(), &config.Config{}, &config.Config{}); err == nil || !strings.Contains(err.Error(), "reloaded in the meantime") {
+		t.Error(err)
+	}
+}
+
+// A reload that nobody waits for any more has either not begun or is carried out.
+func TestSwapIsNotBegunForWhoIsGone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := &reloader{} // with nothing that could be changed
+	if _, err := r.swap(ctx, &config.Config{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

@@ -192,7 +192,9 @@ func run(path string, c *config.Config, logFormat string, signals <-chan os.Sign
 	}
 	startSupervisorctl(start, supervisorctl.Options{Supervisor: s, Configuration: r, Logs: collector, Log: log,
 		Environ: os.Environ(), Dir: started, Pid: os.Getpid()}, group)
-	start("signals", func(ctx context.Context) error { return obey(ctx, signals, s, r) })
+	hangups := make(chan struct{}, 1)
+	start("reload", func(ctx context.Context) error { return r.obeyHangups(ctx, hangups) })
+	start("signals", func(ctx context.Context) error { return obey(ctx, signals, s, hangups, collector.Reopen) })
 
 	code := s.Run()
 
@@ -201,9 +203,23 @@ func run(path string, c *config.Config, logFormat string, signals <-chan os.Sign
 	k.close(closing)
 	log.Info("exit", "code", code)
 	cancel()
-	parts.Wait()
+	waitFor(closing, &parts)
 	collector.Close(closing)
 	return code
+}
+
+// waitFor waits for the parts until ctx ends: one may read a file on a disk that
+// hangs.
+func waitFor(ctx context.Context, parts *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() { // ends with the parts, or with the process
+		parts.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
 }
 
 // absolute makes paths independent of the current directory, where that is known.
@@ -280,7 +296,8 @@ func (k kernel) Start(spec child.Spec) (supervisor.Process, error) {
 
 // obey turns signals into what they ask for; all that ask for nothing are
 // ignored.
-func obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Supervisor, r *reloader) error {
+// It does nothing that takes time: a signal that finds its channel full is lost.
+func obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Supervisor, hangups chan<- struct{}, reopen func()) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -290,9 +307,12 @@ func obey(ctx context.Context, signals <-chan os.Signal, s *supervisor.Superviso
 			case unix.SIGTERM, unix.SIGINT, unix.SIGQUIT:
 				s.Shutdown(unix.SignalName(sig.(syscall.Signal)))
 			case unix.SIGHUP:
-				r.hangup(ctx)
+				select {
+				case hangups <- struct{}{}:
+				default: // there is one already
+				}
 			case unix.SIGUSR1, unix.SIGUSR2:
-				r.collector.Reopen()
+				reopen()
 			}
 		}
 	}

@@ -26,9 +26,12 @@ var C = make(chan os.Signal, 64)
 func init() {
 	signal.Notify(C,
 		syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP,
-		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE, syscall.SIGALRM,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
 		syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
 		syscall.SIGSEGV, syscall.SIGSYS, syscall.SIGTRAP, syscall.SIGSTKFLT,
 		syscall.SIGIO, syscall.SIGPWR, syscall.SIGPROF, syscall.SIGVTALRM,
 		syscall.SIGXCPU, syscall.SIGXFSZ, syscall.SIGTTIN)
+	// Taken, so that it ends nothing, and told to nobody: each write to a reader
+	// who is gone brings one, and many of them would leave no room for a TERM.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 }
