@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -316,4 +317,19 @@ until [ -s $DIR/pid ]; do sleep 0.01; done; exit 3`)
 		t.Fatalf("the orphan: %v", err)
 	}
 	eventually(t, "the orphan answers", func() bool { return i.read("said") == "alive\n" })
+}
+
+// Where few processes are allowed sidekick's own threads are not what ends it.
+func TestCommandWhereFewProcessesAreAllowed(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		missing(t, "root, to be a user without other processes")
+	}
+	for _, n := range []string{"16", "20"} {
+		cmd := exec.Command("prlimit", "--nproc="+n, filepath.Join(bin, "sidekick"), "run", "--", "/bin/true")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 34567, Gid: 34567}}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("with %s: %v\n%.300s", n, err, out)
+		}
+	}
 }
