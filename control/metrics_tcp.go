@@ -7,7 +7,13 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
+
+// maxScrapers bounds the connections to the TCP address: nobody there is
+// recognised, and each costs a descriptor that a program's start may need.
+const maxScrapers = 16
 
 // metricsRetry is how often a port is tried again that somebody else has.
 const metricsRetry = 10 * time.Second
@@ -37,13 +43,13 @@ func (m *Metrics) serveTCP(ctx context.Context, l net.Listener, log *slog.Logger
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       headerTimeout,
 		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	server.SetKeepAlivesEnabled(false) // or who has asked once keeps a place
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(netutil.LimitListener(l, maxScrapers)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

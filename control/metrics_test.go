@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -309,12 +310,70 @@ func TestMetricsOverTCP(t *testing.T) {
 		if err != nil || response.StatusCode != c.status {
 			t.Errorf("%s %s: %s, %v; want %d", c.method, c.path, response.Status, err, c.status)
 		}
+		if !response.Close {
+			t.Errorf("%s %s keeps its connection, of which there are few", c.method, c.path)
+		}
 		if c.method == "GET" && c.status == 200 && (!bytes.Contains(body, []byte(`sidekick_program_state{program="web",state="RUNNING"} 1`)) ||
 			response.Header.Get("Content-Type") != expositionType) {
 			t.Errorf("%s: %s\n%s", c.path, response.Header.Get("Content-Type"), body)
 		}
 	}
-	http.DefaultClient.CloseIdleConnections()
+}
+
+// Nobody over TCP is recognised, so they have few connections together.
+func TestMetricsConnectionsAreFew(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	counted := &countingListener{Listener: l}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		_ = newTestMetrics(newFake(), &fakeRegistrar{}).serveTCP(ctx, counted, slog.New(slog.DiscardHandler))
+	})
+	defer serving.Wait()
+	defer cancel()
+	for range 2 * maxScrapers {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	for deadline := time.Now().Add(10 * time.Second); counted.most.Load() < maxScrapers && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // the pace of the poll
+	}
+	if most := counted.most.Load(); most > maxScrapers {
+		t.Errorf("%d connections at a time, want %d at most", most, maxScrapers)
+	}
+}
+
+// countingListener knows how many of its connections were open at a time.
+type countingListener struct {
+	net.Listener
+	open, most atomic.Int32
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	n := l.open.Add(1)
+	for most := l.most.Load(); n > most && !l.most.CompareAndSwap(most, n); most = l.most.Load() {
+	}
+	return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
 
 // A port in use is a warning and no end, and its release is noticed.
