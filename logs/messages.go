@@ -77,7 +77,7 @@ func (m *messages) deliverRest() {
 // deliver writes one message, however long its reader takes, and reports after
 // the last one in the queue how many were dropped behind it.
 func (m *messages) deliver(message []byte) {
-	for m.to.write(message, time.Now().Add(patience)) > 0 {
+	for m.to.deliver(message, time.Now().Add(patience)) > 0 {
 		if !m.to.again() {
 			m.drop()
 			return

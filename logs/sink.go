@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,10 @@ type gate struct {
 	// stuck is owned by whoever has the turn: a channel that is closed when
 	// somebody reads again, nil as long as somebody does.
 	stuck chan struct{}
+
+	// owed are lines lost while nobody wrote, which the next write of a program
+	// counts.
+	owed atomic.Int64
 
 	mu sync.Mutex // owns what follows
 	// late are lines that were not written in time. They come before all
@@ -138,6 +143,11 @@ func (g *gate) leave() { <-g.turn }
 // then is kept, as much as there is room for, and the rest is lost. When nobody
 // has read for so long, nobody waits any longer, until somebody reads again.
 func (s *sink) write(lines []byte, by time.Time) (lost int) {
+	return s.deliver(lines, by) + int(s.owed.Swap(0))
+}
+
+// deliver is write without what was lost before.
+func (s *sink) deliver(lines []byte, by time.Time) (lost int) {
 	if s.enter(by) {
 		lost = s.writeNow(lines, by)
 		s.leave()
@@ -346,7 +356,8 @@ func (s *sink) reviver(stuck chan struct{}) {
 		default:
 		}
 		if ready > 0 && s.enter(time.Now().Add(patience)) {
-			if _, done := s.flush(time.Now()); done {
+			lost, done := s.flush(time.Now())
+			if s.owed.Add(int64(lost)); done {
 				s.unstick()
 			}
 			s.leave()
@@ -378,7 +389,9 @@ func (s *sink) drain() {
 	for s.waiting() && s.enter(time.Now().Add(patience)) {
 		stuck, done := s.stuck, false
 		if stuck == nil {
-			_, done = s.flush(time.Now().Add(patience))
+			lost := 0
+			lost, done = s.flush(time.Now().Add(patience))
+			s.owed.Add(int64(lost))
 			stuck = s.stuck
 		}
 		s.leave()

@@ -273,6 +273,32 @@ func TestSinkKeepsTheRestOfALineFirst(t *testing.T) {
 	}
 }
 
+// Lines that wait for a reader who goes for good are counted, though nobody
+// writes at that moment; a message of sidekick's own does not take that count.
+func TestSinkWhoseReaderGoesWhileLinesWait(t *testing.T) {
+	r, w := rawPipe(t)
+	fill(t, w)
+	s, _ := newSinks(w, w, false)
+	defer s.close()
+	if lost := s.write([]byte("one\ntwo\n"), time.Now()); lost != 0 {
+		t.Fatalf("%d lines lost, want both kept", lost)
+	}
+	r.Close()
+	eventually(t, "somebody has noticed", func() bool {
+		s.turn <- struct{}{}
+		defer s.leave()
+		return s.stuck == nil
+	})
+	if lost := s.deliver([]byte("message\n"), time.Now()); lost != 1 {
+		t.Errorf("%d messages lost, want 1", lost)
+	}
+	for _, want := range []int{3, 1} {
+		if lost := s.write([]byte("three\n"), time.Now()); lost != want {
+			t.Errorf("%d lines lost, want %d", lost, want)
+		}
+	}
+}
+
 func TestSinkOnAFullDisk(t *testing.T) {
 	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
