@@ -136,7 +136,8 @@ func TestLogsRotateAndReopen(t *testing.T) {
 	i.stops()
 }
 
-// What is made for the log of another user's program belongs to that user.
+// The log of another user's program and its folder belong to that user, and the
+// folders above do not.
 func TestLogsOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -148,9 +149,9 @@ programs:
   stay: {command: sleep 1000}
 `)
 	i.printed(1000)
-	for _, name := range []string{"log", "log/deep", "log/deep/web.log", "log/deep/web.log.1"} {
+	for name, want := range map[string][2]uint32{"log": {0, 0}, "log/deep": {65534, 65533}, "log/deep/web.log": {65534, 65533}, "log/deep/web.log.1": {65534, 65533}} {
 		var stat unix.Stat_t
-		if err := unix.Stat(filepath.Join(i.dir, name), &stat); err != nil || stat.Uid != 65534 || stat.Gid != 65533 {
+		if err := unix.Stat(filepath.Join(i.dir, name), &stat); err != nil || stat.Uid != want[0] || stat.Gid != want[1] {
 			t.Errorf("%s belongs to %d:%d, %v", name, stat.Uid, stat.Gid, err)
 		}
 	}
