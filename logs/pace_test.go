@@ -52,6 +52,40 @@ func TestBulk(t *testing.T) {
 	}
 }
 
+// Only a program that goes on and on line by line has a larger pipe, and not the
+// largest: others on the host need some too.
+func TestPipeOfLines(t *testing.T) {
+	read, write, err := pipe("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(read)
+	defer write.Close()
+	s := &stream{program: &program{}, from: read}
+	s.program.route.Store(&route{file: true})
+	for range 3 { // bursts
+		for range hotReads - 1 {
+			s.pace(100, 0)
+		}
+		s.pace(100, time.Second)
+	}
+	if s.asked != 0 {
+		t.Errorf("a pipe of %d after a few lines", s.asked)
+	}
+	for range hotReads {
+		s.pace(100, 0)
+	}
+	if s.asked != hotPipe || s.capacity > hotPipe {
+		t.Errorf("a pipe of %d, %d asked for, after many lines", s.capacity, s.asked)
+	}
+	for range bulkReads {
+		s.pace(readSize, 0)
+	}
+	if s.asked != bulkPipe {
+		t.Errorf("a pipe of %d after many blocks", s.asked)
+	}
+}
+
 // A program is held up once, and not for each block, when nobody reads.
 func TestProgramIsHeldUpOnce(t *testing.T) {
 	_, w := rawPipe(t)

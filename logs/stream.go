@@ -35,7 +35,9 @@ type stream struct {
 	stop    func()        // closes it
 
 	capacity int // of the pipe, in bytes; 0: it is as it was made
+	asked    int // what was asked for
 	large    int // how many reads in a row were large
+	small    int // how many were small, one soon after the other
 
 	in   *buffer // nil while nothing is there to be read
 	n    int     // the first n bytes of in are an unfinished line,
@@ -103,9 +105,15 @@ func (b *buffers) put(used *buffer) {
 }
 
 const (
-	// hotPipe is what the pipe of a program holds that writes a great deal, in
-	// bytes: the most that a user who is not root may have.
-	hotPipe = 1 << 20
+	// hotPipe is what the pipe of a program holds that writes line by line without
+	// a pause, in bytes. All pipes of a user on the host, those of other containers
+	// too, share 64 MiB (pipe-user-pages-soft in pipe(7)).
+	hotPipe = 256 << 10
+	// bulkPipe is that of a program which writes large blocks: the most that a
+	// user who is not root may have.
+	bulkPipe = 1 << 20
+	// hotReads is after how many small reads in a row a program is one of those.
+	hotReads = 64
 	// smallRead is what such a program has written since the last read.
 	smallRead = readSize / 4
 	// soon is how long a read waits at most while such a program writes, on a
@@ -115,20 +123,21 @@ const (
 
 // pause lets a program that writes line by line write some more before the next
 // read: a read and a write for each line would cost it and us more than the lines
-// do. A line that comes alone is not delayed; what comes right behind two others
-// is, by less than a millisecond.
+// do. A line that comes alone is not delayed, nor are a few; what comes right behind
+// many is, by less than a millisecond.
 func (s *stream) pause() {
-	s.widen()
+	s.widen(hotPipe)
 	// A byte a nanosecond: no program is faster, so none finds the pipe full.
 	time.Sleep(time.Duration(s.capacity) * 3 / 10)
 }
 
-// widen gives the program a larger pipe.
-func (s *stream) widen() {
-	if s.capacity != 0 {
+// widen gives the program a larger pipe, unless it has one that was asked for.
+func (s *stream) widen(size int) {
+	if s.asked >= size {
 		return
 	}
-	s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_SETPIPE_SZ, hotPipe)
+	s.asked = size
+	s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_SETPIPE_SZ, size)
 	if s.capacity <= 0 { // more than this user may have
 		s.capacity, _ = unix.FcntlInt(uintptr(s.from), unix.F_GETPIPE_SZ, 0)
 	}
@@ -145,9 +154,11 @@ func (s *stream) pace(n int, took time.Duration) {
 	if n < readSize/2 {
 		s.large = 0
 	} else if s.large++; s.isBulk() {
-		s.widen()
+		s.widen(bulkPipe)
 	}
-	if n < smallRead && took < soon {
+	if n >= smallRead || took >= soon {
+		s.small = 0
+	} else if s.small++; s.small >= hotReads || s.asked > 0 {
 		s.pause()
 	}
 }
