@@ -330,13 +330,19 @@ programs:
 		}
 		return quiet == 8
 	})
-	const window = 10 * time.Second
-	cpu := cpuTicks(t, i.pid)
-	time.Sleep(window) // a sample of its wake-ups
-	rise := switches(t, i.pid) - last
-	t.Logf("%d context switches and %d ms of CPU in %v", rise, (cpuTicks(t, i.pid)-cpu)*10, window)
-	if rise >= 20 {
-		t.Errorf("its threads were switched %d times in %v", rise, window)
+	// A burst of the runtime's may be yet to come, once. What wakes by a timer of
+	// ours does so in every window.
+	const window, most = 10 * time.Second, 20
+	least := most
+	for n := 1; n <= 4 && least >= most; n++ {
+		cpu, before := cpuTicks(t, i.pid), switches(t, i.pid)
+		time.Sleep(window) // a sample of its wake-ups
+		rise := switches(t, i.pid) - before
+		t.Logf("%d context switches and %d ms of CPU in %v", rise, (cpuTicks(t, i.pid)-cpu)*10, window)
+		least = min(least, rise)
+	}
+	if least >= most {
+		t.Errorf("in none of the windows of %v its threads were switched fewer than %d times", window, most)
 	}
 	i.stops()
 }
