@@ -324,8 +324,12 @@ func TestProbeHTTPS(t *testing.T) {
 // A probe gives a hanging 127.0.0.1 half of the time. A full backlog makes the
 // kernel drop connects: it is what a program that stopped accepting looks like.
 func TestProbeLeavesTimeForIPv6(t *testing.T) {
-	six := listen6(t)
-	fillBacklog(t, "127.0.0.1"+bare(six))
+	listen6(t) // or there is nothing to test
+	var six net.Listener
+	for six == nil { // the port that is free there may be taken here, by anybody's connection
+		_, port, _ := net.SplitHostPort(fillBacklog(t))
+		six, _ = net.Listen("tcp", "[::1]:"+port)
+	}
 	c := tcp(bare(six))
 	c.Timeout = 400 * time.Millisecond
 	wantProbe(t, c, true, "connect "+six.Addr().String()+": connected")
