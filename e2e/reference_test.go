@@ -188,7 +188,7 @@ func TestStopSignalComesOnce(t *testing.T) {
 programs:
   web:
     replicas: 100
-    command: [sh, -c, 'n=0; trap "n=\$((n+1))" TERM; echo >> $DIR/ready; sleep 1000 & wait; sleep 0.3; echo $n >> $DIR/terms']
+    command: [sh, -c, 'n=0; trap "n=\$((n+1))" TERM; echo >> $DIR/ready; while [ $n = 0 ]; do sleep 0.2; done; sleep 0.3; echo $n >> $DIR/terms']
 `)
 	eventually(t, "all are ready", func() bool { return len(i.read("ready")) == 100 })
 	i.stops()
