@@ -18,9 +18,13 @@ const clock = "15:04:05.000"
 // Paint colours text for terminals; the zero value leaves it as it is.
 type Paint struct{ on bool }
 
-// PaintFor paints if f is a terminal and NO_COLOR (no-color.org) is not set.
+// PaintFor paints if f is a terminal that knows colours and NO_COLOR
+// (no-color.org) is not set.
 func PaintFor(f *os.File, lookup func(string) (string, bool)) Paint {
 	if v, _ := lookup("NO_COLOR"); v != "" {
+		return Paint{}
+	}
+	if v, _ := lookup("TERM"); v == "dumb" {
 		return Paint{}
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)

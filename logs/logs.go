@@ -54,9 +54,9 @@ type Collector struct {
 // os.Stdout and os.Stderr. It never changes their flags, since O_NONBLOCK
 // belongs to the open file description, which others share, and it does not
 // close them. Names are coloured where the file is a terminal, unless $NO_COLOR
-// is set to something (no-color.org).
+// is set to something (no-color.org) or $TERM is dumb.
 func NewCollector(stdout, stderr *os.File) *Collector {
-	out, err := newSinks(stdout, stderr, os.Getenv("NO_COLOR") == "")
+	out, err := newSinks(stdout, stderr, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
 	c := &Collector{stdout: out, stderr: err,
 		programs: map[string]*program{}, files: map[string]*logFile{}, streams: map[*stream]struct{}{}}
 	c.free.slots = make(chan struct{}, working)

@@ -75,12 +75,15 @@ func terminal(t *testing.T) (master, slave *os.File) {
 }
 
 func TestColourOnATerminal(t *testing.T) {
-	for _, tc := range []struct{ noColor, want string }{
-		{"", "\x1b[32mweb | \x1b[0mline\r\n"}, // the terminal adds the CR
-		{"1", "web | line\r\n"},
+	for _, tc := range []struct{ noColor, term, want string }{
+		{"", "xterm", "\x1b[32mweb | \x1b[0mline\r\n"}, // the terminal adds the CR
+		{"", "", "\x1b[32mweb | \x1b[0mline\r\n"},
+		{"1", "xterm", "web | line\r\n"},
+		{"", "dumb", "web | line\r\n"},
 	} {
-		t.Run("NO_COLOR="+tc.noColor, func(t *testing.T) {
+		t.Run("NO_COLOR="+tc.noColor+" TERM="+tc.term, func(t *testing.T) {
 			t.Setenv("NO_COLOR", tc.noColor)
+			t.Setenv("TERM", tc.term)
 			master, slave := terminal(t)
 			c := NewCollector(slave, slave)
 			c.Configure(named("web"))
