@@ -263,6 +263,33 @@ programs:
 	}
 }
 
+// A command whose answer cannot be written has failed, whatever it did.
+func TestAnswersOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	i := runPID1(t, `
+programs:
+  web: {command: [sh, -c, 'echo ready; exec sleep 1000'], min_uptime: 0s}
+`)
+	i.says("ready")
+	i.reaches("web", "RUNNING")
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, line := range []string{"status", "status -v", "status -o json", "status --watch", "start web",
+		"stop web --no-wait", "restart web", "restart --rolling web", "signal CONT web", "drain web", "undrain web",
+		"health", "events", "logs web", "reload --dry-run"} {
+		cmd := exec.Command(filepath.Join(bin, "sidekick"), strings.Fields(line)...)
+		var errs strings.Builder
+		cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "SIDEKICK_SOCKET="+i.socket), full, &errs
+		_ = cmd.Run() // its exit code says it
+		if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "error: cannot write the output: ") {
+			t.Errorf("%s: exit code %d: %s", line, code, errs.String())
+		}
+	}
+}
+
 // Members of control.group may do everything, as their primary group or as one
 // more; others do not get in.
 func TestControlGroup(t *testing.T) {

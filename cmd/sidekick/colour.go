@@ -31,14 +31,25 @@ func wantsColour(f *os.File) bool {
 
 // coloured is wantsColour of what a command writes to.
 func coloured(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	return ok && wantsColour(file)
+	file := fileOf(out)
+	return file != nil && wantsColour(file)
+}
+
+// fileOf is the file behind a stream, nil for none.
+func fileOf(stream any) *os.File {
+	switch s := stream.(type) {
+	case *os.File:
+		return s
+	case *output:
+		return s.file
+	}
+	return nil
 }
 
 // isTerminal: the other side of this stream is one.
 func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	if !ok {
+	file := fileOf(stream)
+	if file == nil {
 		return false
 	}
 	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)

@@ -34,11 +34,11 @@ Exit code 0: done; 2: wrong usage.`,
 			root, out := c.Root(), c.OutOrStdout()
 			switch args[0] {
 			case "bash":
-				return written(root.GenBashCompletionV2(out, true))
+				return root.GenBashCompletionV2(out, true)
 			case "zsh":
-				return written(root.GenZshCompletion(out))
+				return root.GenZshCompletion(out)
 			}
-			return written(root.GenFishCompletion(out, true))
+			return root.GenFishCompletion(out, true)
 		},
 	}
 }

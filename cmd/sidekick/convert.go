@@ -35,7 +35,7 @@ Exit code 0: converted, also where something is listed; 1: it could not be.`,
 			}
 			fmt.Fprintf(c.ErrOrStderr(), "%s: converted, %d program(s), %d note(s)\n", args[0], result.Programs, len(result.Notes))
 			_, err = c.OutOrStdout().Write(result.YAML)
-			return written(err)
+			return err
 		},
 	}
 }

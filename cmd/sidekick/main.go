@@ -34,7 +34,12 @@ func main() {
 func execute(args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
+	stdout := &output{file: os.Stdout}
+	root.SetOut(stdout)
 	command, err := root.ExecuteC()
+	if stdout.failed != nil {
+		err = &exitError{code: exitFailed, err: fmt.Errorf("cannot write the output: %w", stdout.failed), hint: "look at where stdout goes"}
+	}
 	if err == nil {
 		return 0
 	}

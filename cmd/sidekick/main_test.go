@@ -105,14 +105,18 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// What cannot be written is no wrong usage.
+// Who did not get the answer sees that in the exit code.
 func TestFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	for _, line := range []string{"schema", "completion bash"} {
+	file := filepath.Join(t.TempDir(), "sidekick.yaml")
+	if err := os.WriteFile(file, []byte("programs: {a: {command: 'true'}}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"schema", "completion bash", "version", "--help", "check -c " + file} {
 		cmd := exec.Command(os.Args[0], strings.Fields(line)...)
 		var errs bytes.Buffer
 		cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), asSidekick+"=1"), full, &errs

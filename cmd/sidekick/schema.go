@@ -23,7 +23,7 @@ Exit code 0: done; 2: wrong usage.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := c.OutOrStdout().Write(config.Schema())
-			return written(err)
+			return err
 		},
 	}
 }

@@ -92,7 +92,7 @@ func (o *statusOptions) run(c *cobra.Command, client *control.Client) error {
 	}
 	for { // into a pipe it goes on until the reader or the user ends it
 		err := o.show(c.Context(), out, client)
-		if e, ok := errors.AsType[*exitError](err); ok && e.code != exitNotOK {
+		if e, ok := errors.AsType[*exitError](err); err != nil && (!ok || e.code != exitNotOK) {
 			return err
 		}
 		select {
@@ -178,13 +178,13 @@ func printStatus(w io.Writer, programs []control.Program, output string, colours
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
 		if err := encoder.Encode(programs); err != nil {
-			return written(err)
+			return err
 		}
 		return notOK(programs)
 	}
 	for _, line := range statusTable(programs, output == "wide").lines(colours) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
-			return written(err)
+			return err
 		}
 	}
 	return notOK(programs)

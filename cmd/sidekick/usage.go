@@ -12,14 +12,6 @@ func usageError(c *cobra.Command, err error) *exitError {
 	return &exitError{code: exitUsage, err: fmt.Errorf("cannot read the command line: %w", err), hint: c.CommandPath() + " --help"}
 }
 
-// written is the error of a write to stdout, nil for none.
-func written(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &exitError{code: exitFailed, err: fmt.Errorf("cannot write the output: %w", err), hint: "look at where stdout goes"}
-}
-
 // noArguments is cobra.NoArgs for a command, which that takes for a subcommand.
 func noArguments(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
