@@ -42,6 +42,36 @@ registry:
 `, filepath.Join(bin, "app"), port, w.etcd), "/service/203.0.113.7:" + port
 }
 
+// A program that a reload adds finds no leftover key either, nor when it is
+// removed and added again.
+func TestReloadedProgramFindsNoLeftover(t *testing.T) {
+	w := keyWorld(t)
+	file, key := w.oneWeb()
+	steady := "\nprograms:\n  steady: {command: sleep 1000}\n"
+	i := runPID1(t, steady)
+	i.reaches("steady", "RUNNING")
+	for _, lives := range []int{1, 2} {
+		if _, err := w.client.Put(t.Context(), key, "running"); err != nil {
+			t.Fatal(err)
+		}
+		i.rewrite(file)
+		if _, errs, code := i.sidekick("reload"); code != 0 {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+		i.reaches("web", "RUNNING")
+		eventually(t, "web has looked", func() bool { return strings.Count(i.out(), "START finds") == lives })
+		if n := strings.Count(i.out(), "START finds 0 keys"); n != lives {
+			t.Errorf("of %d lives %d found no key", lives, n)
+		}
+		i.rewrite(steady)
+		i.sidekick("reload")
+		eventually(t, "web has gone, and its key", func() bool {
+			out, _, _ := i.sidekick("status")
+			return !strings.Contains(out, "web") && len(w.keys()) == 0
+		})
+	}
+}
+
 // A restart takes the key away before the program is told to stop, and ends when
 // the key is back: by the order in which etcd saw it.
 func TestRestartTakesTheKeyAwayFirst(t *testing.T) {

@@ -184,32 +184,41 @@ func (r *Registrar) Mapping() Mapping {
 	return r.lookup.mapping
 }
 
-// Prepare gets etcd ready for the first start of a program that Update has
-// named: it looks the addresses up and has a key deleted that an earlier life
-// left at one of them. It returns when that is done or ctx ends; the deletion
-// may still happen then, until the program is up or a lease's life is over.
-// Only the first call for a program does anything.
+// Prepare gets etcd ready for the first start of a program: it waits for the
+// Update that names it, looks the addresses up and has a key deleted that an
+// earlier life left at one of them. It returns when that is done or ctx ends; the
+// deletion may still happen then, until the program is up or a lease's life is
+// over. For a service that has been prepared nothing is done.
 func (r *Registrar) Prepare(ctx context.Context, program string) {
-	if r.beginSweep(program) {
+	var begun bool
+	r.wait(ctx, func() (named bool) {
+		named, begun = r.beginSweep(program)
+		return named
+	})
+	if begun {
 		r.wait(ctx, func() bool { return !r.sweeps(program) })
 	}
 }
 
-func (r *Registrar) beginSweep(program string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.prepared[program] {
-		return false
-	}
+// beginSweep has the leftovers of a program looked for. named: an Update has
+// named the program; begun: something has not been looked for before. The caller
+// holds mu.
+func (r *Registrar) beginSweep(program string) (named, begun bool) {
 	for name, s := range r.services {
-		if name.Program == program && !s.up {
-			r.prepared[program] = true
+		if name.Program != program {
+			continue
+		}
+		named = true
+		if !s.up && !s.prepared {
+			begun, s.prepared = true, true
 			s.sweepUntil = time.Now().Add(r.ttl)
 			s.need = r.requestLookup(name)
 		}
 	}
-	r.changed()
-	return true
+	if begun {
+		r.changed()
+	}
+	return named, begun
 }
 
 // sweeps reports whether it is worth waiting for the search for a leftover key

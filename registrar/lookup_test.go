@@ -132,6 +132,22 @@ func (w *world) prepare() time.Duration {
 	return time.Since(began)
 }
 
+// The supervisor may start a program that a reload added just before it tells.
+func TestPrepareWaitsUntilTheProgramIsNamed(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.store.do(func() { w.store.write(fixedKey, 7) })
+		w.update(false)
+		time.AfterFunc(100*time.Millisecond, func() { w.reg.Update([]Fact{{Service: fixedWeb}}) })
+		if took := w.prepare(); took != 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		w.wantLog("sweep " + fixedKey)
+		if took := w.prepare(); took != 0 {
+			t.Errorf("the second time it took %v", took)
+		}
+	})
+}
+
 func TestPrepareDeletesALeftover(t *testing.T) {
 	for name, s := range map[string]Service{firstKey: mappedWeb, fixedKey: fixedWeb} {
 		simulate(t, func(t *testing.T, w *world) {

@@ -82,7 +82,6 @@ type Registrar struct {
 	facts    []Fact     // of the last Update; Withdraw makes some down
 	services map[Service]*service
 	keys     map[string]*holding
-	prepared map[string]bool     // by program
 	deleted  map[string]deletion // by program: the last confirmed delete
 	lookup   lookup
 	cancel   context.CancelCauseFunc // of the pass under way, or nil
@@ -96,8 +95,9 @@ type Registrar struct {
 
 // service is what the Registrar remembers of a Service.
 type service struct {
-	up   bool
-	need uint64 // the lookup that the next registration waits for
+	up       bool
+	prepared bool   // its leftover key has been looked for
+	need     uint64 // the lookup that the next registration waits for
 	// sweepUntil is when the search for a leftover key is given up; zero:
 	// there is none under way.
 	sweepUntil time.Time
@@ -160,7 +160,6 @@ func New(o Options) *Registrar {
 		running:  make(chan struct{}, 1),
 		services: map[Service]*service{},
 		keys:     map[string]*holding{},
-		prepared: map[string]bool{},
 		deleted:  map[string]deletion{},
 		news:     make(chan struct{}),
 	}
