@@ -33,7 +33,7 @@ each when the one before it is done; after a failure the rest is left alone.
 `)
 }
 
-// actionFlags are the flags of start, stop and restart.
+// actionFlags are the flags of start, stop, restart, drain and undrain.
 type actionFlags struct {
 	socket          string
 	noWait, rolling bool
@@ -70,24 +70,18 @@ Exit code 0: all done; 1: one failed; 2: wrong usage; 4: nobody answers.`,
 }
 
 func (f *actionFlags) run(c *cobra.Command, action supervisor.Action, names []string) error {
-	switch {
-	case f.timeout <= 0:
-		return &exitError{code: exitUsage, err: errors.New("cannot wait for --timeout: it must be above 0"), hint: "--no-wait does not wait"}
-	case f.rolling && f.noWait:
+	if f.rolling && f.noWait {
 		return &exitError{code: exitUsage, err: errors.New("cannot use --rolling with --no-wait: each waits for the one before"), hint: "leave one out"}
 	}
-	if f.noWait {
-		f.timeout = 0
-	}
-	client, err := dialSidekick(f.socket)
+	wait, err := f.wait()
 	if err != nil {
 		return err
 	}
-	programs, err := find(c.Context(), client, names)
+	client, programs, err := find(c.Context(), f.socket, names)
 	if err != nil {
 		return err
 	}
-	acts := acts{client: client, action: action, wait: f.timeout, names: programNames(programs),
+	acts := acts{client: client, action: action, wait: wait, names: programNames(programs),
 		progress: newProgress(c.OutOrStdout(), c.ErrOrStderr())}
 	if f.rolling {
 		return acts.oneByOne(c.Context())
@@ -95,13 +89,30 @@ func (f *actionFlags) run(c *cobra.Command, action supervisor.Action, names []st
 	return acts.sideBySide(c.Context())
 }
 
-// find returns the programs that the names address.
-func find(ctx context.Context, client *control.Client, names []string) ([]control.Program, error) {
+// wait is how long to wait, 0 for not at all.
+func (f *actionFlags) wait() (time.Duration, error) {
+	switch {
+	case f.timeout <= 0:
+		return 0, &exitError{code: exitUsage, err: errors.New("cannot wait for --timeout: it must be above 0"), hint: "--no-wait does not wait"}
+	case f.noWait:
+		return 0, nil
+	}
+	return f.timeout, nil
+}
+
+// find returns a client of the sidekick at socket and the programs that the
+// names address.
+func find(ctx context.Context, socket string, names []string) (*control.Client, []control.Program, error) {
+	client, err := dialSidekick(socket)
+	if err != nil {
+		return nil, nil, err
+	}
 	programs, err := client.Programs(ctx, false)
 	if err != nil {
-		return nil, clientError(err)
+		return nil, nil, clientError(err)
 	}
-	return choose(programs, names)
+	programs, err = choose(programs, names)
+	return client, programs, err
 }
 
 // acts carries one action out on programs.

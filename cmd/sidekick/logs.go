@@ -39,11 +39,7 @@ usage; 4: nobody answers.`,
 			case stream != "" && query.Stream != logs.Stdout && query.Stream != logs.Stderr:
 				return &exitError{code: exitUsage, err: fmt.Errorf("cannot show the stream %q", stream), hint: "--stream stdout or --stream stderr"}
 			}
-			client, err := dialSidekick(socket)
-			if err != nil {
-				return err
-			}
-			return showLogs(c, client, query, names)
+			return showLogs(c, socket, query, names)
 		},
 	}
 	socketFlag(command, &socket)
@@ -53,16 +49,12 @@ usage; 4: nobody answers.`,
 	return command
 }
 
-func showLogs(c *cobra.Command, client *control.Client, query control.LogQuery, names []string) error {
-	programs, err := client.Programs(c.Context(), false)
-	if err != nil {
-		return clientError(err)
-	}
-	chosen, err := choose(programs, names)
+func showLogs(c *cobra.Command, socket string, query control.LogQuery, names []string) error {
+	client, programs, err := find(c.Context(), socket, names)
 	if err != nil {
 		return err
 	}
-	query.Programs = programNames(chosen)
+	query.Programs = programNames(programs)
 	p := newLinePrinter(c.OutOrStdout(), c.ErrOrStderr(), query.Programs)
 	if slices.Contains(names, "all") {
 		query.Programs = nil // to sidekick that is all whose output it has

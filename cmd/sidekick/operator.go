@@ -33,11 +33,7 @@ answers.`,
 			if err != nil {
 				return &exitError{code: exitUsage, err: fmt.Errorf("cannot send that: %w", err), hint: "sidekick signal HUP NAME"}
 			}
-			client, err := dialSidekick(socket)
-			if err != nil {
-				return err
-			}
-			programs, err := find(c.Context(), client, args[1:])
+			client, programs, err := find(c.Context(), socket, args[1:])
 			if err != nil {
 				return err
 			}
@@ -87,21 +83,15 @@ Exit code 0: done; 1: etcd has not confirmed it in time, or no program has the
 name; 2: wrong usage; 4: nobody answers.`,
 		Example: fmt.Sprintf("  sidekick %[1]s\n  sidekick %[1]s web --timeout 30s", word),
 		RunE: func(c *cobra.Command, names []string) error {
-			if f.timeout <= 0 {
-				return &exitError{code: exitUsage, err: errors.New("cannot wait for --timeout: it must be above 0"), hint: "--no-wait does not wait"}
-			}
-			if f.noWait {
-				f.timeout = 0
-			}
-			client, err := dialSidekick(f.socket)
+			wait, err := f.wait()
 			if err != nil {
 				return err
 			}
-			programs, err := find(c.Context(), client, names)
+			client, programs, err := find(c.Context(), f.socket, names)
 			if err != nil {
 				return err
 			}
-			programs, err = client.Drain(c.Context(), drained, programNames(programs), f.timeout)
+			programs, err = client.Drain(c.Context(), drained, programNames(programs), wait)
 			if err != nil {
 				return clientError(err)
 			}
