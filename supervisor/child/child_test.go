@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		startAsAsked(request)
 		return
 	}
+	DefaultSignals() // the tests may run under nohup
 	if err := Adopt(); err != nil {
 		panic(err)
 	}
