@@ -63,7 +63,7 @@ func (b *builder) stream(name string) stream {
 	}
 	path := b.expandUser(value)
 	switch strings.ToLower(value) {
-	case "none", "off":
+	case "none", "off", "": // supervisor takes the empty path for no file
 		s.kind = toNone
 	case "auto":
 	case "syslog":
@@ -76,7 +76,7 @@ func (b *builder) stream(name string) stream {
 			s.kind, s.path = toContainer, ""
 		case clean == "/dev/null":
 			s.kind, s.path = toNone, ""
-		case path == "" || strings.HasSuffix(path, "/"):
+		case strings.HasSuffix(path, "/"):
 			b.problem(o.problem("%s is not the name of a file", quote(value)))
 		}
 	}
