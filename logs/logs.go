@@ -273,11 +273,7 @@ func (c *Collector) follow(p *program, number uint8, from int) error {
 	}
 	s := &stream{program: p, number: number, from: from, poller: c.poller, quit: make(chan struct{})}
 	s.stop = sync.OnceFunc(func() { close(s.quit) })
-	var err error
-	if s.ready, err = c.poller.add(from); err != nil {
-		unix.Close(from)
-		return fmt.Errorf("cannot watch a pipe: %w", err)
-	}
+	s.ready = c.poller.add(from)
 	c.streams[s] = struct{}{}
 	p.open++
 	c.readers.Go(func() {

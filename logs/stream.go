@@ -124,7 +124,8 @@ const (
 // pause lets a program that writes line by line write some more before the next
 // read: a read and a write for each line would cost it and us more than the lines
 // do. A line that comes alone is not delayed, nor are a few; what comes right behind
-// many is, by less than a millisecond.
+// many is, by about a millisecond: Go's poller, while nothing else happens, rounds
+// shorter times up to one.
 func (s *stream) pause() {
 	s.widen(hotPipe)
 	// A byte a nanosecond: no program is faster, so none finds the pipe full.
@@ -207,11 +208,14 @@ func (s *stream) next(free *buffers) (slot bool, n int, err error) {
 
 // wait waits until there is something to be read, or an end.
 func (s *stream) wait() error {
-	if err := s.poller.watch(s.from); err != nil {
-		return err
+	var later <-chan time.Time
+	if s.poller.watch(s.from) != nil { // no memory, or the user has no watch left: epoll_ctl(2)
+		later = time.After(pollPace * time.Millisecond)
 	}
 	select {
 	case <-s.ready:
+		return nil
+	case <-later:
 		return nil
 	case <-s.quit:
 		return os.ErrClosed
