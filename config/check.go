@@ -29,7 +29,7 @@ func (f *file) checkAny() {
 	case len(f.named) > 0 || f.incomplete:
 	case !there:
 		f.at.problem("needs `programs` with at least one program")
-	case v.isMapping() && len(v.node.Content) == 0:
+	case v.isMapping() && (len(v.node.Content) == 0 || len(v.d.problems) == 0): // the second: `<<` of nothing
 		v.problem(noPrograms)
 	}
 }

@@ -23,6 +23,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte("a: &a {<<: *a}\nprograms: *a"))
 	f.Add([]byte("programs: {a: {command: a, replicas: 3, environment: [REPLICA]}, a-3: {command: b, depends_on: [a], env_file: web.env}}"))
+	f.Add([]byte("programs: {<<: {}}"))
 	f.Add([]byte("include: [web.*]\nprograms: {a: {command: a}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("testdata/f.yaml", data, lookupIn(testEnv))

@@ -22,6 +22,7 @@ func FuzzAPI(f *testing.F) {
 	}
 	f.Add("POST /v1/drain HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\r\n", `{"program": [{"a": [1]}], "wait": 1e400}`)
 	f.Add("GET /v1/events?since=18446744073709551615&follow=false HTTP/1.1\r\nHost: x\r\nLast-Event-ID: x\r\n\r\n", "")
+	f.Add("GET * HTTP/1.1\r\nHost: x\r\n\r\n", "")
 	f.Add("GET /v1/programs/%2e%2e/../web%00 HTTP/1.1\r\nHost: x\r\n\r\n", "")
 	journal := events.NewJournal()
 	journal.Append(events.Event{Type: events.State, Program: "web", Reason: "\x1b[2J\u2028"})

@@ -64,6 +64,10 @@ func admitted(next http.Handler) http.Handler {
 				"only root, the user that sidekick runs as and the members of control.group may ask"))
 			return
 		}
+		if q.RequestURI == "*" { // the multiplexer's answer is no JSON
+			fail(w, errorf(http.StatusBadRequest, "bad_request", "* is no path"))
+			return
+		}
 		next.ServeHTTP(w, q)
 	})
 }

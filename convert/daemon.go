@@ -58,7 +58,8 @@ func (c *converter) readDaemonEnvironment(s *scope) {
 // usable drops variables that have no name which our file could give.
 func (c *converter) usable(s *section, o *option, pairs []pair) []pair {
 	return slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool {
-		bad := p.name == "" || strings.ContainsAny(p.name, "= \t\r\n$") || hasMark(p.name)
+		bad := p.name == "" || strings.ContainsAny(p.name, "= \t\r\n$") || hasMark(p.name) ||
+			len(scalar(p.name)) > 1000 // of a key in YAML
 		if bad {
 			c.note(s, o, "%s is not the name of a variable: it is left out", quote(oneLine(p.name)))
 		}
@@ -85,11 +86,11 @@ func (c *converter) user(o *option, value string) string {
 	name := strip(value)
 	_, group, _ := strings.Cut(name, ":")
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return isSpace(r) || r == '/' || r < firstMark && !unicode.IsPrint(r) }) ||
-		strings.ContainsAny(name[:1], "-+:") || strings.HasSuffix(name, ":") || strings.Contains(group, ":") || !validIDs(name) {
+		strings.ContainsAny(name[:1], "-+:") || strings.HasPrefix(group, "-") || strings.HasPrefix(group, "+") || strings.HasSuffix(name, ":") || strings.Contains(group, ":") || !validIDs(name) {
 		c.problem(o.problem("%s is not a user", quote(value)))
 		return ""
 	}
-	return value
+	return name
 }
 
 // validIDs says whether the numbers in USER:GROUP are ids of Linux.

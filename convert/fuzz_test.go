@@ -22,6 +22,10 @@ func seeds(f *testing.F) {
 			f.Add(string(data))
 		}
 	}
+	const a = "[program:a]\ncommand=a\n"
+	for _, options := range []string{"user=a:-b", "user=%(process_num)2d", "stopwaitsecs=9223372036854775807", "environment=" + strings.Repeat("A", 1025) + "=b"} {
+		f.Add(a + options + "\n")
+	}
 }
 
 // FuzzINI: no text panics, and what was read is in order: every option has its

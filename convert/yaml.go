@@ -59,7 +59,7 @@ func (c *converter) writeShutdown(out *strings.Builder) {
 			longest = max(longest, p.grace.known)
 		}
 	}
-	seconds := min(max(longest, 7)+1, maxSeconds)
+	seconds := min(max(longest, 7), maxSeconds-1) + 1
 	comment := ""
 	if longest > 8 {
 		comment = fmt.Sprintf("   # the longest stopwaitsecs and 1 s; `docker stop` kills after 10 s unless told otherwise (-t %d)", seconds+1)
