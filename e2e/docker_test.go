@@ -239,13 +239,20 @@ func (w *world) only(keys ...string) {
 	}
 }
 
-// freePort returns a port of host that nobody has. It is outside the range from
-// which the kernel and Docker choose.
+// givenPorts has those that freePort has returned: between its look and the bind
+// another test may look.
+var givenPorts sync.Map
+
+// freePort returns a port that nobody has. It is outside the range from which the
+// kernel and Docker choose.
 func (w *world) freePort() string {
 	w.t.Helper()
 	for range 100 {
 		port := strconv.Itoa(20000 + rand.IntN(10000))
-		if l, err := net.Listen("tcp", net.JoinHostPort(w.host, port)); err == nil {
+		if _, taken := givenPorts.LoadOrStore(port, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
 			l.Close()
 			return port
 		}

@@ -185,9 +185,11 @@ programs:
 func TestStopSignalComesOnce(t *testing.T) {
 	t.Parallel()
 	i := runPID1(t, `
+shutdown_timeout: 50s
 programs:
   web:
     replicas: 100
+    stop_grace_period: 45s
     command: [sh, -c, 'n=0; trap "n=\$((n+1))" TERM; echo >> $DIR/ready; while [ $n = 0 ]; do sleep 0.2; done; sleep 0.3; echo $n >> $DIR/terms']
 `)
 	eventually(t, "all are ready", func() bool { return len(i.read("ready")) == 100 })

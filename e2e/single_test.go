@@ -85,11 +85,13 @@ func (i *instance) command() (pid int) {
 	i.t.Helper()
 	self := filepath.Join(bin, "sidekick")
 	eventually(i.t, "the command runs", func() bool {
-		if children := processes(i.pid); len(children) > 0 {
-			pid = children[0].pid
+		children := processes(i.pid)
+		if len(children) == 0 {
+			return false
 		}
+		pid = children[0].pid
 		exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
-		return err == nil && exe != self
+		return err == nil && exe != self && children[0].state == "S" // behind its loader, which has files open
 	})
 	return pid
 }

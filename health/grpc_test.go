@@ -162,8 +162,8 @@ func TestProbeGRPCNoAnswer(t *testing.T) {
 				serveGRPC(t, l, func(s *grpc.Server) { grpc_health_v1.RegisterHealthServer(s, hang) })
 			}
 			c := rpc(bare(l))
-			c.Timeout = 200 * time.Millisecond
-			wantProbe(t, c, false, "grpc "+l.Addr().String()+": no answer within 200ms")
+			c.Timeout = time.Second // connecting has half of it
+			wantProbe(t, c, false, "grpc "+l.Addr().String()+": no answer within 1s")
 		})
 	}
 }
@@ -182,7 +182,7 @@ func TestProbeGRPCCancelled(t *testing.T) {
 func TestMonitorWithHangingGRPC(t *testing.T) {
 	l := listen(t, "127.0.0.1:0")
 	c := rpc(bare(l))
-	c.Interval, c.StartInterval, c.Timeout, c.Retries = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond, 2
+	c.Interval, c.StartInterval, c.Timeout, c.Retries = 50*time.Millisecond, 50*time.Millisecond, time.Second, 2 // connecting has half of it
 	reports := make(chan Result, 10)
 	m := NewMonitor(slog.New(slog.DiscardHandler), nil, func(r Result) { reports <- r })
 	defer m.Close()
@@ -193,7 +193,7 @@ func TestMonitorWithHangingGRPC(t *testing.T) {
 			if r.Status != Unhealthy {
 				continue
 			}
-			if want := "grpc " + l.Addr().String() + ": no answer within 50ms"; r.Output != want {
+			if want := "grpc " + l.Addr().String() + ": no answer within 1s"; r.Output != want {
 				t.Errorf("%q, want %q", r.Output, want)
 			}
 			return

@@ -108,4 +108,5 @@ func TestProgramIsHeldUpOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	c.Close(ctx)
+	c.readers.Wait() // or the descriptors of the next test are counted with these
 }

@@ -93,7 +93,7 @@ func TestColourOnATerminal(t *testing.T) {
 			stderr.Close()
 			closeIn(t, c, end)
 			buf := make([]byte, 100)
-			n, _ := master.Read(buf)
+			n, _ := io.ReadAtLeast(master, buf, len(tc.want))
 			if got := string(buf[:n]); got != tc.want {
 				t.Errorf("%q, want %q", got, tc.want)
 			}

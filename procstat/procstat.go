@@ -51,7 +51,7 @@ func Trees(pids []int) map[int]Stat {
 	children := listChildren()
 	stats := make(map[int]Stat, len(pids))
 	for _, pid := range pids {
-		if stat, ok := tree(int32(pid), children, time.Now()); ok {
+		if stat, ok := tree(int32(pid), children); ok {
 			stats[pid] = stat
 		}
 	}
@@ -75,12 +75,12 @@ func listChildren() map[int32][]int32 {
 func of(pid int32) *process.Process { return &process.Process{Pid: pid} }
 
 // tree sums over root and its descendants, or says that root is gone.
-func tree(root int32, children map[int32][]int32, now time.Time) (sum Stat, ok bool) {
+func tree(root int32, children map[int32][]int32) (sum Stat, ok bool) {
 	age, err := age(root)
 	if err != nil {
 		return Stat{}, false
 	}
-	sum.Started = now.Add(-age)
+	sum.Started = time.Now().Add(-age)
 	var seconds float64
 	for _, pid := range descendants(root, children) {
 		one, cpu := read(pid)
@@ -112,7 +112,7 @@ func descendants(root int32, children map[int32][]int32) []int32 {
 // Self returns what this process alone uses.
 func Self() Stat {
 	pid := int32(os.Getpid())
-	sum, _ := tree(pid, nil, time.Now())
+	sum, _ := tree(pid, nil)
 	return sum
 }
 

@@ -35,6 +35,10 @@ const webKey = "/service/10.1.0.101:49155"
 
 func fact(s registrar.Service, up bool) registrar.Fact { return registrar.Fact{Service: s, Up: up} }
 
+// promptly is how long a busy machine may take for what happens at once: less
+// than the 5 s after which a difference is found anyhow.
+const promptly = 3 * time.Second
+
 // newRegistrar runs a Registrar until the test ends, without Close.
 func newRegistrar(t *testing.T, endpoints []string, mapper registrar.Mapper) *registrar.Registrar {
 	t.Helper()
@@ -54,10 +58,10 @@ func newRegistrar(t *testing.T, endpoints []string, mapper registrar.Mapper) *re
 	return r
 }
 
-// withdraw fails the test if the keys are not gone within a second.
+// withdraw fails the test if the keys are not gone promptly.
 func withdraw(t *testing.T, r *registrar.Registrar, programs ...string) (deleted bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), promptly)
 	defer cancel()
 	deleted = r.Withdraw(ctx, programs...)
 	if ctx.Err() != nil {
@@ -103,27 +107,27 @@ func TestKeyFollowsTheFacts(t *testing.T) {
 	if err != nil || lease.GrantedTTL != 20 {
 		t.Errorf("lease %v, error %v; want a TTL of 20 s", lease, err)
 	}
-	waitReason(t, r, time.Second, registered)
+	waitReason(t, r, promptly, registered)
 
 	r.Update([]registrar.Fact{fact(web, false)}) // crashed
-	gone := w.WaitDelete(put.Revision, time.Second, webKey)
+	gone := w.WaitDelete(put.Revision, promptly, webKey)
 	r.Update([]registrar.Fact{fact(web, true)})
 	put = w.WaitPut(gone.Revision, 5*time.Second, webKey)
 
 	if !withdraw(t, r, "web") {
 		t.Error("Withdraw says that no key was deleted")
 	}
-	w.WaitDelete(put.Revision, time.Second, webKey)
+	w.WaitDelete(put.Revision, promptly, webKey)
 	if withdraw(t, r, "web") {
 		t.Error("a second Withdraw says that a key was deleted")
 	}
 	r.Update([]registrar.Fact{fact(web, true)})
 	put = w.WaitPut(put.Revision+1, 5*time.Second, webKey)
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), promptly)
 	defer cancel()
 	r.Close(ctx)
-	w.WaitDelete(put.Revision, time.Second, webKey)
+	w.WaitDelete(put.Revision, promptly, webKey)
 	if n := len(w.Events()); n != 6 {
 		t.Errorf("%d events, want 6: %v", n, w.Events())
 	}
@@ -143,13 +147,13 @@ func TestKeyComesBack(t *testing.T) {
 	if _, err := client.Revoke(t.Context(), clientv3.LeaseID(put.Lease)); err != nil {
 		t.Fatal(err)
 	}
-	gone := w.WaitDelete(put.Revision, time.Second, webKey)
+	gone := w.WaitDelete(put.Revision, promptly, webKey)
 	put = w.WaitPut(gone.Revision, 10*time.Second, webKey)
 
 	if _, err := client.Delete(t.Context(), webKey); err != nil {
 		t.Fatal(err)
 	}
-	gone = w.WaitDelete(put.Revision, time.Second, webKey)
+	gone = w.WaitDelete(put.Revision, promptly, webKey)
 	put = w.WaitPut(gone.Revision, 10*time.Second, webKey)
 	if n := len(w.Events()); n != 5 {
 		t.Errorf("%d events, want 5: %v", n, w.Events())
@@ -186,7 +190,7 @@ func TestLeftoverKey(t *testing.T) {
 	}
 	r := newRegistrar(t, c.Endpoints, nil)
 	r.Update([]registrar.Fact{fact(web, false)})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), promptly)
 	defer cancel()
 	r.Prepare(ctx, "web")
 	if ctx.Err() != nil {
@@ -219,7 +223,7 @@ func TestSuccessorSurvivesLateGoodbye(t *testing.T) {
 	if withdraw(t, old, "web") {
 		t.Error("the predecessor says that it deleted a key")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), promptly)
 	defer cancel()
 	old.Close(ctx)
 	if resp, err := c.Client(t).Get(t.Context(), webKey); err != nil || resp.Count != 1 || resp.Kvs[0].Lease != second.Lease {
@@ -242,8 +246,8 @@ func TestSeveralPortsInOneTransaction(t *testing.T) {
 		t.Errorf("not one transaction on one lease: %v, %v", one, two)
 	}
 	withdraw(t, r, "web")
-	gone := w.WaitDelete(two.Revision, time.Second, webKey)
-	if other := w.WaitDelete(two.Revision, time.Second, "/admin/[fd00::5]:49156"); other.Revision != gone.Revision {
+	gone := w.WaitDelete(two.Revision, promptly, webKey)
+	if other := w.WaitDelete(two.Revision, promptly, "/admin/[fd00::5]:49156"); other.Revision != gone.Revision {
 		t.Errorf("not one transaction: %v, %v", gone, other)
 	}
 }
@@ -293,7 +297,7 @@ func TestFrozenMember(t *testing.T) {
 	for name, f := range both {
 		f.wantNoDelete(t, 0)
 		withdraw(t, f.reg, "web")
-		gone := f.watch.WaitDelete(0, time.Second, webKey)
+		gone := f.watch.WaitDelete(0, promptly, webKey)
 		f.reg.Update([]registrar.Fact{fact(web, true)})
 		last[name] = f.watch.WaitPut(gone.Revision, 10*time.Second, webKey)
 		f.cluster.Thaw(f.member)

@@ -268,7 +268,10 @@ func TestGroupMemberOfAnotherParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = unix.Kill(pid, unix.SIGKILL) }()
+	defer func() {
+		_ = unix.Kill(pid, unix.SIGKILL)
+		eventually(t, "the member is gone", func() bool { return unix.Kill(pid, 0) != nil })
+	}()
 	if e := s.event(); e.Exited == nil || e.GroupEmpty {
 		t.Fatalf("got %+v, want an exit with a living group", e)
 	}
