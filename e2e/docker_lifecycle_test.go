@@ -77,7 +77,7 @@ registry:
 
 	stopped := c.signal(unix.SIGSTOP)
 	gone := w.watch.WaitDelete(put.Revision, patience, key)
-	if took := gone.At.Sub(stopped); took > interval+timeout+slack {
+	if took := gone.At.Sub(stopped); took > interval+timeout+time.Second {
 		t.Errorf("the key was there for %v after the app hung", took)
 	}
 	if got := c.status(); got.State != "RUNNING" || got.Health == nil || got.Health.Status != "unhealthy" {

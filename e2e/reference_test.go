@@ -122,13 +122,13 @@ func TestWrongUse(t *testing.T) {
 		}
 	}
 	for _, file := range []string{
-		"programs: {a: {command: touch started, success_exit_codes: [256]}}",
-		"programs: {a: {command: touch started, success_exit_codes: [-1]}}",
-		"programs: {a: {command: touch started, stop_signal: SIGNOPE}}",
-		"programs: {a: {command: touch started, stop_signal: 65}}",
-		"programs: {a: {command: touch started, stop_signal: 0}}",
-		"programs: {a: {command: touch started}, b: {}}",
-		"programs: {a: {command: touch started, comand: x}}",
+		"programs: {a: {command: [sh, -c, 'echo x > $DIR/started'], success_exit_codes: [256]}}",
+		"programs: {a: {command: [sh, -c, 'echo x > $DIR/started'], success_exit_codes: [-1]}}",
+		"programs: {a: {command: [sh, -c, 'echo x > $DIR/started'], stop_signal: SIGNOPE}}",
+		"programs: {a: {command: [sh, -c, 'echo x > $DIR/started'], stop_signal: 65}}",
+		"programs: {a: {command: [sh, -c, 'echo x > $DIR/started'], stop_signal: 0}}",
+		"programs: {a: {command: [sh, -c, 'echo x > $DIR/started']}, b: {}}",
+		"programs: {a: {command: [sh, -c, 'echo x > $DIR/started'], comand: x}}",
 	} {
 		i := how{}.launch(t, file)
 		if code := i.exit(); code != 78 || !strings.Contains(i.log(), i.config()+":1:") {
